@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# A thin front over CMake and pytest. Two build directories: build/ is the
+# release build, build/asan the one that the tests use (ASan and UBSan).
+#
+#   make          the release build; installs nothing
+#   make deps     install what building, the demo and the tests need
+#   make demo     install what is missing, build, show it running
+#   make test     install what is missing, build, run everything
+#   make bench    install what is missing, build, measure beside other systems
+#   make fuzz     run every fuzz target for SECONDS each (default 30)
+#   make format   lay out every C file as .clang-format says
+#   make clean    remove build/
+
+SECONDS ?= 30
+JOBS ?= $(shell nproc)
+PYTHON = /usr/bin/python3
+
+.PHONY: build deps demo test bench bench-record fuzz format clean asan
+.DEFAULT_GOAL := build
+
+build:
+	@command -v cmake >/dev/null && command -v ninja >/dev/null || \
+		{ echo "cmake or ninja is missing: try 'make deps'" >&2; exit 1; }
+	@cmake -S . -B build -G Ninja --log-level=NOTICE || \
+		{ echo "something is missing: try 'make deps'" >&2; exit 1; }
+	@cmake --build build -j $(JOBS)
+
+deps:
+	@tools/deps build demo test
+
+demo:
+	@tools/deps build demo
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tools/demo
+
+asan:
+	@cmake -S . -B build/asan -G Ninja --log-level=NOTICE \
+		-DPINFOLD_SANITIZE=ON
+	@cmake --build build/asan -j $(JOBS) --target all tests/sandbox/all
+
+test:
+	@tools/deps build demo test
+	@$(MAKE) --no-print-directory build asan
+	@cmake --build build -j $(JOBS) --target tests/sandbox/all
+	@tools/test $(TESTS)
+
+bench bench-record:
+	@tools/deps build demo bench
+	@$(MAKE) --no-print-directory build
+	@cmake --build build -j $(JOBS) --target bench
+	@$(PYTHON) tests/bench/bench.py $(if $(filter bench-record,$@),--record)
+
+fuzz:
+	@tools/deps build fuzz
+	@tools/fuzz $(SECONDS)
+
+format:
+	@tests/check-format --fix
+
+clean:
+	rm -rf build

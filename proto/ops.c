@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ops: the table of mutations, and the check of what a worker claims to be
+ * some. A proxy applies ops without looking, so this is the place where a
+ * hostile worker ends.
+ */
+#include "proto/ops.h"
+
+#include "proto/proto.h"
+#include "proto/unpack.h"
+
+const struct op_info op_table[OP_COUNT] = {
+	[OP_REQ_SET_HOST] = {"req.set_host", "v"},
+	[OP_REQ_SET_SCHEME] = {"req.set_scheme", "v"},
+	[OP_REQ_SET_METHOD] = {"req.set_method", "n"},
+	[OP_REQ_SET_PATH] = {"req.set_path", "s"},
+	[OP_REQ_SET_QUERY] = {"req.set_query", "v"},
+	[OP_REQ_SET_URL] = {"req.set_url", "v"},
+	[OP_REQ_SET_BODY] = {"req.set_body", "b"},
+	[OP_REQ_SET_HEADER] = {"req.set_header", "nv"},
+	[OP_REQ_ADD_HEADER] = {"req.add_header", "nv"},
+	[OP_REQ_DEL_HEADER] = {"req.del_header", "n"},
+	[OP_RESP_SET_STATUS] = {"resp.set_status", "i"},
+	[OP_RESP_SET_BODY] = {"resp.set_body", "b"},
+	[OP_RESP_SET_HEADER] = {"resp.set_header", "nv"},
+	[OP_RESP_ADD_HEADER] = {"resp.add_header", "nv"},
+	[OP_RESP_DEL_HEADER] = {"resp.del_header", "n"},
+	[OP_WS_SET_DATA] = {"ws.set_data", "b"},
+	[OP_WS_DROP] = {"ws.drop", ""},
+	[OP_CTX_SET_FINISH] = {"ctx.set_finish", ""},
+};
+
+enum op op_parse(struct slice name)
+{
+	int i;
+
+	for (i = 0; i < OP_COUNT; i++)
+		if (slice_is(name, op_table[i].name))
+			break;
+	return (enum op)i;
+}
+
+static bool is_token(uint8_t c)
+{
+	if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+	    (c >= 'A' && c <= 'Z'))
+		return true;
+	return c && strchr("!#$%&'*+-.^_`|~", c);
+}
+
+bool header_name_ok(struct slice name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (!is_token(name.p[i]))
+			return false;
+	return name.n > 0;
+}
+
+bool header_value_ok(struct slice value)
+{
+	for (size_t i = 0; i < value.n; i++)
+		if (value.p[i] == '\r' || value.p[i] == '\n' || !value.p[i])
+			return false;
+	return true;
+}
+
+static uint8_t lower(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+bool header_name_eq(struct slice a, struct slice b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++)
+		if (a.p[i] != b.p[i] && lower(a.p[i]) != lower(b.p[i]))
+			return false;
+	return true;
+}
+
+static int take_arg(struct cursor *c, char kind, struct op_view *out,
+		    unsigned at)
+{
+	bool str = cursor_peek(c) == CURSOR_STR;
+	struct slice text;
+
+	if (kind == 'i') {
+		out->i = cursor_int(c);
+		if (!c->error && (out->i < 100 || out->i > 999))
+			return ERR_FORMAT;
+		return c->error;
+	}
+	text = cursor_text(c);
+	if (c->error)
+		return c->error;
+	if (str && !slice_is_utf8(text))
+		return ERR_FORMAT;
+	if (kind == 'n' && !header_name_ok(text))
+		return ERR_FORMAT;
+	if (kind == 'v' && !header_value_ok(text))
+		return ERR_FORMAT;
+	*(at ? &out->b : &out->a) = text;
+	return OK;
+}
+
+int ops_next(struct cursor *c, struct op_view *out)
+{
+	const char *args;
+	uint32_t n;
+	int r;
+
+	*out = (struct op_view){0};
+	if (c->p == c->end && !c->error)
+		return 0;
+	n = cursor_array(c);
+	out->op = op_parse(cursor_text(c));
+	if (c->error)
+		return c->error;
+	if (out->op == OP_COUNT)
+		return ERR_FORMAT;
+	args = op_table[out->op].args;
+	if (n != 1 + strlen(args))
+		return ERR_FORMAT;
+	for (unsigned i = 0; args[i]; i++)
+		if ((r = take_arg(c, args[i], out, i)) < 0)
+			return r;
+	return 1;
+}
+
+int ops_check(struct slice seq, uint32_t *n, bool *finish)
+{
+	struct cursor c = cursor_of(seq);
+	struct op_view op;
+	int r;
+
+	*n = 0;
+	*finish = false;
+	if (seq.n == 0)
+		return OK;
+	while ((r = ops_next(&c, &op)) == 1) {
+		if (++*n > PROTO_MAX_OPS)
+			return ERR_RANGE;
+		if (op.op == OP_CTX_SET_FINISH)
+			*finish = true;
+	}
+	return r;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuzz_effects: what a worker sends as the effects of a run. Whatever passes
+ * the check must be within the limits, and reading it effect by effect must
+ * agree with the check.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/effects.h"
+#include "broker/name.h"
+#include "proto/proto.h"
+#include "proto/scan.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void look(const struct effect_view *e)
+{
+	must(e->effect < EFFECT_COUNT);
+	must(e->name.n <= PROTO_MAX_KEY);
+	if (e->effect >= EFFECT_ARTIFACT_WRITE)
+		must(name_ok(e->name));
+	if (e->effect == EFFECT_ARTIFACT_RENAME)
+		must(name_ok(e->value));
+	if (e->effect == EFFECT_BUS_EMIT)
+		must(scan_whole(e->value, e->value.n));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t *copy = malloc(size ? size : 1); /* of the exact size */
+	struct slice seq = slice_of(copy, size);
+	struct effect_view e;
+	uint32_t n = 0, read = 0;
+	size_t at = 0;
+	int whole, r;
+
+	must(copy);
+	memcpy(copy, data, size);
+	whole = effects_check(seq, &n);
+	must(whole == OK || whole == ERR_FORMAT);
+	while ((r = effects_next(seq, &at, &e)) > 0) {
+		must(at <= size);
+		look(&e);
+		read++;
+	}
+	must(r == 0 || r == ERR_FORMAT);
+	if (whole == OK)
+		must(r == 0 && at == size && read == n &&
+		     n <= PROTO_MAX_EFFECTS);
+	free(copy);
+	return 0;
+}
