@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sched: who runs next. It never looks into an event. There is no way back
+ * from a broken socket or bytes without sense: the process ends there, with
+ * the code that tells the broker why. Start at sched_run().
+ */
+#include "worker/sched.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "proto/pack.h"
+#include "proto/unpack.h"
+
+/* An event that came while no lane was free. */
+struct pending {
+	struct list node;
+	uint32_t id;
+	struct buf params;
+};
+
+__attribute__((noreturn)) static void end(int code)
+{
+	int status = EXIT_WORKER_PROTOCOL;
+
+	if (code == ERR_CLOSED)
+		status = 0;
+	else if (code == ERR_NOMEM)
+		status = EXIT_WORKER_MEMORY;
+	_exit(status);
+}
+
+static void check(int code)
+{
+	if (code < 0)
+		end(code);
+}
+
+static void on_gone(void *arg)
+{
+	(void)arg;
+	end(ERR_CLOSED);
+}
+
+/* --- lanes --- */
+
+static struct lane *lane_at(struct list *node)
+{
+	return container_of(node, struct lane, node);
+}
+
+static struct lane *make_lane(struct sched *s)
+{
+	struct lane *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		end(ERR_NOMEM);
+	check(lane_init(l, &s->host));
+	s->nlanes++;
+	return l;
+}
+
+static struct lane *free_lane(struct sched *s)
+{
+	struct list *node = list_pop(&s->free);
+	struct lane *l;
+
+	if (node)
+		return lane_at(node);
+	if (s->nlanes >= s->script.concurrency)
+		return NULL;
+	l = make_lane(s);
+	check(lane_compile(l));
+	return l;
+}
+
+/* All lanes that have nothing to do collect what they have let go of. */
+static void rest(struct sched *s)
+{
+	list_each(node, next, &s->free)
+		lane_rest(lane_at(node));
+}
+
+/* A lane came back: it waits, or its run is over and answered. */
+static void put_lane(struct sched *s, struct lane *l)
+{
+	int r;
+
+	s->running = NULL;
+	if (l->state == LANE_WAITING) {
+		list_push(&s->waiting, &l->node);
+		return;
+	}
+	list_push_front(&s->free, &l->node);
+	r = wire_answered(&s->wire);
+	check(r);
+	if (r == 1)
+		rest(s);
+}
+
+/* --- events --- */
+
+static void begin(struct sched *s, struct lane *l, uint32_t id,
+		  struct slice params)
+{
+	s->running = l;
+	check(lane_begin(l, id, params));
+	put_lane(s, l);
+}
+
+static void enqueue(struct sched *s, const struct rpc *msg)
+{
+	struct list *node = list_pop(&s->spare);
+	struct pending *p = node ? container_of(node, struct pending, node)
+				 : calloc(1, sizeof(*p));
+
+	if (!p)
+		end(ERR_NOMEM);
+	list_init(&p->node);
+	p->id = msg->id;
+	buf_clear(&p->params);
+	buf_add_slice(&p->params, msg->params);
+	check(buf_error(&p->params));
+	list_push(&s->queue, &p->node);
+}
+
+static void begin_queued(struct sched *s, struct lane *l)
+{
+	struct pending *p = container_of(list_pop(&s->queue), struct pending,
+					 node);
+	struct buf bytes = l->bytes;
+
+	l->bytes = p->params;
+	l->moved = true;
+	p->params = bytes;
+	buf_reset(&p->params, WIRE_ROOM);
+	list_push(&s->spare, &p->node);
+	begin(s, l, p->id, buf_slice(&l->bytes));
+}
+
+/* --- loading --- */
+
+static void fail_load(struct sched *s, uint32_t id, const char *hook,
+		      struct slice message)
+{
+	struct buf *out = &s->wire.out;
+
+	rpc_failure(out, id);
+	pack_map(out, 4);
+	pack_cstr(out, "code");
+	pack_cstr(out, code_name(CODE_SCRIPT_ERROR));
+	pack_cstr(out, "message");
+	pack_text(out, message);
+	pack_cstr(out, "hook");
+	pack_cstr(out, hook);
+	pack_cstr(out, "traceback");
+	pack_cstr(out, "");
+	rpc_failure_end(out);
+}
+
+/* The answer to call `id`, in the input buffer; what else comes is kept. */
+static struct rpc await(struct sched *s, uint32_t id)
+{
+	struct rpc msg;
+	int r;
+
+	for (;;) {
+		r = wire_next(&s->wire, &msg);
+		check(r);
+		if (r == 0) {
+			check(wire_flush(&s->wire));
+			check(wire_read(&s->wire));
+		} else if (msg.type == RPC_REQUEST) {
+			enqueue(s, &msg);
+		} else if (msg.type == RPC_RESPONSE && msg.id == id) {
+			return msg;
+		}
+	}
+}
+
+static bool fetch_source(struct sched *s, uint32_t load_id,
+			 struct source_file *f)
+{
+	uint32_t id = s->wire.next_id++;
+	struct cursor c;
+	struct rpc msg;
+
+	rpc_request(&s->wire.out, id, "source.get", 2);
+	pack_uint(&s->wire.out, load_id);
+	pack_cstr(&s->wire.out, f->name);
+	msg = await(s, id);
+	c = cursor_of(msg.result);
+	if (msg.failed)
+		return false;
+	buf_add_slice(&f->text, cursor_text(&c));
+	return !c.error && !buf_error(&f->text);
+}
+
+/* The first file that cannot be had or does not compile; *why says why. */
+static const struct source_file *load_files(struct sched *s, uint32_t id,
+					    struct lane *l, struct buf *why)
+{
+	for (size_t i = 0; i < s->script.nfiles; i++)
+		if (!fetch_source(s, id, &s->script.files[i])) {
+			buf_addf(why, "%s: the source cannot be had, or is "
+				      "larger than %d bytes",
+				 s->script.files[i].chunkname + 1,
+				 PROTO_MAX_SOURCE);
+			return &s->script.files[i];
+		}
+	for (size_t i = 0; i < s->script.nfiles; i++)
+		if (lane_try(l, &s->script.files[i], why) < 0)
+			return &s->script.files[i];
+	return NULL;
+}
+
+static void answer_load(struct sched *s, uint32_t id)
+{
+	struct buf *out = &s->wire.out;
+	uint32_t n = 0;
+
+	for (int h = 0; h < HOOK_COUNT; h++)
+		n += s->script.hook[h] != NULL;
+	rpc_result(out, id);
+	pack_map(out, 1);
+	pack_cstr(out, "hooks");
+	pack_array(out, n);
+	for (int h = 0; h < HOOK_COUNT; h++)
+		if (s->script.hook[h])
+			pack_uint(out, (uint64_t)h);
+}
+
+static void drop_script(struct sched *s, struct lane *l)
+{
+	lane_fini(l);
+	free(l);
+	s->nlanes--;
+	script_fini(&s->script);
+}
+
+static void load(struct sched *s, const struct rpc *msg)
+{
+	struct cursor c = cursor_of(msg->params);
+	const struct source_file *bad;
+	struct buf why = {0};
+	uint32_t id = msg->id;
+	struct lane *l;
+
+	if (s->loaded || cursor_array(&c) != 1)
+		end(ERR_FORMAT);
+	check(script_init(&s->script, cursor_raw(&c)));
+	s->host.may_yield = s->script.concurrency > 1;
+	l = make_lane(s);
+	bad = load_files(s, id, l, &why);
+	if (bad) {
+		fail_load(s, id,
+			  bad->hook == HOOK_COUNT ? ""
+						  : hook_table[bad->hook].name,
+			  buf_slice(&why));
+		drop_script(s, l);
+	} else {
+		check(lane_compile(l));
+		list_push(&s->free, &l->node);
+		s->loaded = true;
+		answer_load(s, id);
+	}
+	buf_fini(&why);
+	check(wire_flush(&s->wire));
+}
+
+/* --- messages --- */
+
+static void take_answer(struct sched *s, const struct rpc *msg)
+{
+	list_each(node, next, &s->waiting) {
+		struct lane *l = lane_at(node);
+
+		if (l->call_id != msg->id)
+			continue;
+		lane_answer(l, msg);
+		list_remove(&l->node);
+		list_push(&s->ready, &l->node);
+		return;
+	}
+}
+
+static void take_request(struct sched *s, const struct rpc *msg)
+{
+	struct lane *l;
+
+	if (slice_is(msg->method, "load")) {
+		load(s, msg);
+		return;
+	}
+	if (!s->loaded || !slice_is(msg->method, "run"))
+		end(ERR_FORMAT);
+	l = free_lane(s);
+	if (l)
+		begin(s, l, msg->id, msg->params);
+	else
+		enqueue(s, msg);
+}
+
+/* A lane waits in place: others' answers and new events are kept. */
+static void on_wait(void *arg, struct lane *l)
+{
+	struct sched *s = arg;
+	struct rpc msg;
+	int r;
+
+	while (l->state != LANE_READY) {
+		r = wire_next(&s->wire, &msg);
+		check(r);
+		if (r == 0) {
+			check(wire_flush(&s->wire));
+			check(wire_read(&s->wire));
+		} else if (msg.type == RPC_REQUEST) {
+			enqueue(s, &msg);
+		} else if (msg.type == RPC_RESPONSE && msg.id == l->call_id) {
+			lane_answer(l, &msg);
+		} else if (msg.type == RPC_RESPONSE) {
+			take_answer(s, &msg);
+		}
+	}
+}
+
+/* One thing that can be done without waiting. */
+static bool step(struct sched *s)
+{
+	struct list *node = list_pop(&s->ready);
+	struct lane *l;
+	struct rpc msg;
+	int r;
+
+	if (node) {
+		l = lane_at(node);
+		s->running = l;
+		lane_go(l);
+		put_lane(s, l);
+		return true;
+	}
+	if (!list_empty(&s->queue) && (l = free_lane(s))) {
+		begin_queued(s, l);
+		return true;
+	}
+	r = wire_next(&s->wire, &msg);
+	check(r);
+	if (r == 0)
+		return false;
+	if (msg.type == RPC_RESPONSE)
+		take_answer(s, &msg);
+	else if (msg.type == RPC_REQUEST && list_empty(&s->queue))
+		take_request(s, &msg);
+	else if (msg.type == RPC_REQUEST)
+		enqueue(s, &msg);
+	return true;
+}
+
+int sched_run(struct sched *s)
+{
+	for (;;) {
+		while (step(s))
+			;
+		check(wire_flush(&s->wire));
+		rest(s);
+		if (wire_read(&s->wire) < 0)
+			return 0;
+	}
+}
+
+int sched_init(struct sched *s, int fd)
+{
+	*s = (struct sched){0};
+	list_init(&s->free);
+	list_init(&s->waiting);
+	list_init(&s->ready);
+	list_init(&s->queue);
+	list_init(&s->spare);
+	s->host = (struct lane_host){
+		.wire = &s->wire,
+		.script = &s->script,
+		.wait = on_wait,
+		.gone = on_gone,
+		.arg = s,
+	};
+	return wire_init(&s->wire, fd);
+}
+
+static void drop_lanes(struct list *list)
+{
+	struct list *node;
+
+	while ((node = list_pop(list))) {
+		struct lane *l = lane_at(node);
+
+		lane_fini(l);
+		free(l);
+	}
+}
+
+static void drop_pending(struct list *list)
+{
+	struct list *node;
+
+	while ((node = list_pop(list))) {
+		struct pending *p = container_of(node, struct pending, node);
+
+		buf_fini(&p->params);
+		free(p);
+	}
+}
+
+void sched_fini(struct sched *s)
+{
+	drop_lanes(&s->free);
+	drop_lanes(&s->waiting);
+	drop_lanes(&s->ready);
+	drop_pending(&s->queue);
+	drop_pending(&s->spare);
+	script_fini(&s->script);
+	wire_fini(&s->wire);
+}
+
+void sched_arm(struct sched *s)
+{
+	struct lane *l = s->running;
+
+	if (l)
+		vm_arm(&l->vm);
+}
+
+void sched_collect(struct sched *s)
+{
+	struct lane *l = s->running;
+
+	if (!l)
+		return;
+	l->vm.collect = true;
+	vm_arm(&l->vm);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sched: the worker's only loop: loads the script, begins events in the order
+ * in which they arrive, on lanes that are free, and resumes lanes whose answer
+ * has come. Between runs it writes, collects garbage, and waits.
+ */
+#ifndef PF_WORKER_SCHED_H
+#define PF_WORKER_SCHED_H
+
+#include "lib/list.h"
+#include "worker/lane.h"
+#include "worker/wire.h"
+
+struct sched {
+	struct wire wire;
+	struct script script;
+	struct lane_host host;
+	bool loaded;
+	unsigned nlanes;
+	struct list free, waiting, ready; /* lanes */
+	struct list queue, spare;	  /* events that wait for a lane */
+	struct lane *volatile running;
+};
+
+int sched_init(struct sched *s, int fd) must_check;
+void sched_fini(struct sched *s);
+
+/* Serve until the broker closes the socket; the exit code of the process. */
+int sched_run(struct sched *s);
+
+/* Async-signal-safe: the running lane shall look at its deadline (SIGUSR1). */
+void sched_arm(struct sched *s);
+
+/* Likewise: the heap is three quarters full. */
+void sched_collect(struct sched *s);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * source: settings and files of the script. No Lua here and no socket: who
+ * asks the broker for the texts is sched.c.
+ */
+#include "worker/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/unpack.h"
+
+static char *copy_text(struct slice s)
+{
+	char *p = malloc(s.n + 1);
+
+	if (p && s.n)
+		memcpy(p, s.p, s.n);
+	if (p)
+		p[s.n] = '\0';
+	return p;
+}
+
+static enum hook hook_of(struct slice file)
+{
+	static const char tail[] = ".lua";
+	size_t n = sizeof(tail) - 1;
+
+	if (file.n <= n || memcmp(file.p + file.n - n, tail, n) != 0)
+		return HOOK_COUNT;
+	return hook_parse(slice_of(file.p, file.n - n));
+}
+
+static int add_file(struct script *s, struct slice name)
+{
+	struct source_file *f = &s->files[s->nfiles];
+	int n;
+
+	if (name.n == 0 || name.n > SOURCE_MAX_NAME ||
+	    memchr(name.p, '\0', name.n))
+		return ERR_FORMAT;
+	s->nfiles++;
+	*f = (struct source_file){.hook = hook_of(name)};
+	buf_init(&f->text, PROTO_MAX_SOURCE);
+	f->name = copy_text(name);
+	n = asprintf(&f->chunkname, "@%s/%s", s->name, f->name);
+	if (n < 0)
+		f->chunkname = NULL;
+	if (!f->name || !f->chunkname)
+		return ERR_NOMEM;
+	if (f->hook != HOOK_COUNT)
+		s->hook[f->hook] = f;
+	if (slice_is(name, "_shared.lua"))
+		s->shared = f;
+	return OK;
+}
+
+static int take_files(struct script *s, struct slice raw)
+{
+	struct cursor c = cursor_of(raw);
+	uint32_t n = cursor_array(&c);
+	int r = OK;
+
+	if (c.error || n > SOURCE_MAX_FILES)
+		return ERR_FORMAT;
+	s->files = calloc(n ? n : 1, sizeof(*s->files));
+	if (!s->files)
+		return ERR_NOMEM;
+	while (n-- && r == OK)
+		r = add_file(s, cursor_text(&c));
+	return c.error ? ERR_FORMAT : r;
+}
+
+static uint64_t take_uint(struct slice map, const char *key, uint64_t absent)
+{
+	struct slice raw;
+	struct cursor c;
+	uint64_t v;
+
+	if (!map_find(map, key, &raw))
+		return absent;
+	c = cursor_of(raw);
+	v = cursor_uint(&c);
+	return c.error ? absent : v;
+}
+
+static struct slice take_text(struct slice map, const char *key)
+{
+	struct slice raw;
+	struct cursor c;
+
+	if (!map_find(map, key, &raw))
+		return (struct slice){0};
+	c = cursor_of(raw);
+	return cursor_text(&c);
+}
+
+static void take_config(struct script *s, struct slice params)
+{
+	struct slice raw;
+	struct cursor c;
+
+	if (!map_find(params, "config", &raw))
+		return;
+	c = cursor_of(raw);
+	if (cursor_peek(&c) == CURSOR_BIN || cursor_peek(&c) == CURSOR_STR)
+		raw = cursor_text(&c);
+	c = cursor_of(raw);
+	if (cursor_peek(&c) == CURSOR_MAP)
+		buf_add_slice(&s->config, raw);
+}
+
+int script_init(struct script *s, struct slice params)
+{
+	struct slice name = take_text(params, "script");
+	uint64_t lanes = take_uint(params, "concurrency", 1);
+	struct slice files;
+
+	*s = (struct script){0};
+	if (name.n == 0 || name.n > SOURCE_MAX_NAME)
+		return ERR_FORMAT;
+	s->name = copy_text(name);
+	if (!s->name)
+		return ERR_NOMEM;
+	s->keep_globals = slice_is(take_text(params, "globals"), "script");
+	s->concurrency = lanes < 1 ? 1 : lanes > 1024 ? 1024 : (unsigned)lanes;
+	if (s->keep_globals)
+		s->concurrency = 1;
+	s->timeout_ms = take_uint(params, "timeout_ms", 5000);
+	s->load_timeout_ms = take_uint(params, "load_timeout_ms", 30000);
+	s->memory = take_uint(params, "memory", 64 << 20);
+	s->max_body = take_uint(params, "max_body", s->memory / 4);
+	s->max_value = take_uint(params, "max_value", PROTO_MAX_VALUE);
+	s->max_key = take_uint(params, "max_key", PROTO_MAX_KEY);
+	take_config(s, params);
+	if (buf_error(&s->config))
+		return ERR_NOMEM;
+	if (!map_find(params, "files", &files))
+		return ERR_FORMAT;
+	return take_files(s, files);
+}
+
+void script_fini(struct script *s)
+{
+	for (size_t i = 0; i < s->nfiles; i++) {
+		free(s->files[i].name);
+		free(s->files[i].chunkname);
+		buf_fini(&s->files[i].text);
+	}
+	free(s->files);
+	free(s->name);
+	buf_fini(&s->config);
+	*s = (struct script){0};
+}
+
+/* Does `file` stand for `module` with this tail behind it? */
+static bool names_module(const char *file, struct slice module,
+			 const char *tail)
+{
+	for (size_t i = 0; i < module.n; i++) {
+		char c = (char)module.p[i];
+
+		if (file[i] == '\0' || file[i] != (c == '.' ? '/' : c))
+			return false;
+	}
+	return strcmp(file + module.n, tail) == 0;
+}
+
+const struct source_file *script_module(const struct script *s,
+					struct slice module)
+{
+	static const char *const tails[] = {".lua", "/init.lua"};
+
+	for (size_t t = 0; t < 2; t++)
+		for (size_t i = 0; i < s->nfiles; i++)
+			if (names_module(s->files[i].name, module, tails[t]))
+				return &s->files[i];
+	return NULL;
+}

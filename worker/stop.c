@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How whatever runs is stopped. There is no standing hook (it would double the
+ * cost of every instruction): the signal handler calls vm_arm(), the hook then
+ * looks at the clock at the next instruction and raises, disarms, or collects
+ * garbage. Once late it raises at every instruction, so each pcall of the
+ * script fails in turn. Loops in C poll. The real limit is SIGKILL from
+ * outside; nothing here has to be perfect, only prompt.
+ */
+#include "worker/heap.h"
+#include "worker/libs.h"
+
+#include <time.h>
+
+enum {
+	MAX_DEPTH = 150,      /* coroutines within coroutines */
+	NEAR_NS = 200000000,  /* stay armed when the deadline is this near */
+	NEAR_COUNT = 1000,    /* instructions between looks at the clock */
+	POLL_STEPS = 1 << 16, /* of work between looks */
+#ifdef PINFOLD_SANITIZE
+	STACK_BYTES = 4 << 20,
+#else
+	STACK_BYTES = 1 << 20, /* the worker has 2 MiB */
+#endif
+};
+
+uint64_t vm_clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void on_count(lua_State *L, lua_Debug *ar);
+
+static void arm(lua_State *L)
+{
+	lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
+}
+
+void vm_arm(struct vm *vm)
+{
+	lua_State *L = vm->running;
+
+	vm->stop_asked = 1;
+	if (L)
+		arm(L);
+}
+
+static bool late(struct vm *vm)
+{
+	return vm->stopping ||
+	       (vm->deadline_ns && vm_clock_ns() >= vm->deadline_ns);
+}
+
+static void set_stopping(lua_State *L)
+{
+	struct vm *vm = vm_of(L);
+
+	vm->stopping = true;
+	vm->stop_asked = 1;
+	arm(L);
+}
+
+static void on_count(lua_State *L, lua_Debug *ar)
+{
+	struct vm *vm = vm_of(L);
+	uint64_t now;
+
+	/* Cleared before the clock is read: a signal that comes later sets it
+	 * again and is seen at the end. */
+	vm->stop_asked = 0;
+	if (late(vm)) {
+		set_stopping(L);
+		lua_getinfo(L, "Sl", ar);
+		luaL_error(L, "%s:%d: " VM_TIMEOUT_TEXT, ar->short_src,
+			   ar->currentline);
+	}
+	if (vm->collect)
+		vm_collect(L);
+	now = vm_clock_ns();
+	if (vm->deadline_ns && vm->deadline_ns < now + NEAR_NS) {
+		vm->stop_asked = 1;
+		lua_sethook(L, on_count, LUA_MASKCOUNT, NEAR_COUNT);
+		return;
+	}
+	lua_sethook(L, NULL, 0, 0);
+	if (vm->stop_asked)
+		arm(L);
+}
+
+void vm_timeout(lua_State *L)
+{
+	set_stopping(L);
+	luaL_error(L, VM_TIMEOUT_TEXT);
+	__builtin_unreachable();
+}
+
+void vm_poll(lua_State *L)
+{
+	struct vm *vm = vm_of(L);
+
+	if (vm->stop_asked && late(vm))
+		vm_timeout(L);
+}
+
+void vm_collect(lua_State *L)
+{
+	size_t limit = heap_limit(), used, mark = limit / 4 * 3;
+
+	vm_of(L)->collect = false;
+	lua_gc(L, LUA_GCCOLLECT);
+	used = heap_used();
+	/* What is left may be alive: come back half way to the end, so that a
+	 * full heap is not collected at every allocation. */
+	if (limit > used && used + (limit - used) / 2 > mark)
+		mark = used + (limit - used) / 2;
+	if (limit)
+		heap_soft(mark);
+}
+
+void vm_room(lua_State *L, size_t n)
+{
+	size_t limit = heap_limit();
+
+	if (!limit || n < limit - heap_used() || heap_used() + n < limit)
+		return;
+	vm_collect(L);
+	if (heap_used() >= limit || n >= limit - heap_used())
+		luaL_error(L, "not enough memory");
+}
+
+void vm_stack(lua_State *L)
+{
+	const char *here = __builtin_frame_address(0);
+	const char *base = vm_of(L)->stack_base;
+
+	if (base > here && base - here > STACK_BYTES)
+		luaL_error(L, "C stack overflow");
+}
+
+/* Before and after control goes to another coroutine of this state. */
+static lua_State *enter(struct vm *vm, lua_State *co)
+{
+	lua_State *before = vm->running;
+
+	vm->running = co;
+	if (vm->stop_asked)
+		arm(co);
+	return before;
+}
+
+static void leave(struct vm *vm, lua_State *before)
+{
+	vm->running = before;
+	if (vm->stop_asked)
+		arm(before);
+}
+
+int vm_resume(struct vm *vm, lua_State *co, int nargs, int *nresults)
+{
+	lua_State *before = enter(vm, co);
+	int status;
+
+	vm->stack_base = __builtin_frame_address(0);
+	status = lua_resume(co, NULL, nargs, nresults);
+	leave(vm, before);
+	return status;
+}
+
+static void deeper(lua_State *L)
+{
+	struct vm *vm = vm_of(L);
+
+	vm_poll(L);
+	vm_stack(L);
+	if (vm->depth >= MAX_DEPTH)
+		luaL_error(L, "C stack overflow");
+	vm->depth++;
+}
+
+int vm_resume_nested(lua_State *L, lua_State *co, int nargs, int *nresults)
+{
+	struct vm *vm = vm_of(L);
+	lua_State *before;
+	int status;
+
+	deeper(L);
+	before = enter(vm, co);
+	status = lua_resume(co, L, nargs, nresults);
+	leave(vm, before);
+	vm->depth--;
+	return status;
+}
+
+int vm_close_nested(lua_State *L, lua_State *co)
+{
+	struct vm *vm = vm_of(L);
+	lua_State *before;
+	int status;
+
+	deeper(L);
+	before = enter(vm, co);
+	status = lua_resetthread(co);
+	leave(vm, before);
+	vm->depth--;
+	return status;
+}
+
+void work_init(struct work *w, lua_State *L, const char *what, uint64_t limit)
+{
+	*w = (struct work){.L = L, .what = what, .limit = limit};
+	w->check = limit < POLL_STEPS ? limit : POLL_STEPS;
+}
+
+void work_check(struct work *w)
+{
+	if (w->done >= w->limit)
+		luaL_error(w->L, "%s: too much work", w->what);
+	vm_poll(w->L);
+	w->check = w->done + POLL_STEPS;
+	if (w->check > w->limit)
+		w->check = w->limit;
+}

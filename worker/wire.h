@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wire: the worker's one socket, blocking.
+ *
+ * Reading takes all that has arrived into one buffer; wire_next() hands out
+ * whole messages that point into it. Writing gathers: answers are sent when
+ * WIRE_BATCH of them have gathered, when WIRE_FULL bytes wait, and (the
+ * caller's duty) before every wait. So neither side makes a system call per
+ * event when there are many, and nothing is ever held back to wait for more.
+ */
+#ifndef PF_WORKER_WIRE_H
+#define PF_WORKER_WIRE_H
+
+#include "lib/buf.h"
+#include "proto/rpc.h"
+#include "proto/scan.h"
+
+enum {
+	WIRE_BATCH = 24,
+	WIRE_FULL = 256 << 10,
+	WIRE_ROOM = 64 << 10, /* what a read offers at least */
+};
+
+struct wire {
+	int fd;
+	uint8_t *in; /* in[at..n) is what was read and not yet handed out */
+	size_t at, n, cap;
+	struct scan scan;
+	struct buf out;
+	unsigned answers; /* in `out` since the last flush */
+	uint32_t next_id; /* of the calls that the worker makes */
+};
+
+int wire_init(struct wire *w, int fd) must_check;
+void wire_fini(struct wire *w); /* closes the fd; accepts a zeroed wire */
+
+/*
+ * The next message of what was read: 1; 0 when no whole one is left;
+ * ERR_FORMAT or ERR_RANGE: the bytes make no sense. *msg points into the
+ * buffer and lives until wire_read().
+ */
+int wire_next(struct wire *w, struct rpc *msg) must_check;
+
+/* Wait for more bytes and read all that are there. ERR_CLOSED at the end. */
+int wire_read(struct wire *w) must_check;
+
+/* Write all that was gathered. ERR_CLOSED when nobody listens any more. */
+int wire_flush(struct wire *w) must_check;
+
+/* An answer is complete in `out`: flush when enough have gathered. Returns 1
+ * when it flushed, 0 when not. */
+int wire_answered(struct wire *w) must_check;
+
+#endif
