@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin: everything that clients may say beside hooks and hello: bus.subscribe
+ * on both sockets, and the tools' methods on the control socket
+ * (PROTOCOL.md 6, one table in admin.c).
+ */
+#ifndef PF_BROKER_ADMIN_H
+#define PF_BROKER_ADMIN_H
+
+#include "broker/broker.h"
+#include "proto/unpack.h"
+
+/* Become the clients' on_other. */
+void admin_open(struct broker *b);
+void admin_close(struct broker *b);
+
+/* ---- for admin_*.c only ------------------------------------------------ */
+
+struct admin_call {
+	struct broker *broker;
+	struct client *client;
+	uint32_t id;
+	struct cursor args; /* the params, behind their head */
+	uint32_t nargs;
+};
+
+/* An answer that comes later; holds the client. */
+struct admin_later {
+	struct client *client;
+	uint32_t id;
+	void *arg;
+	struct broker *broker;
+};
+
+struct buf *admin_answer(struct admin_call *a);
+void admin_refuse(struct admin_call *a, enum code code, const char *message);
+
+struct admin_later *admin_later(struct admin_call *a); /* NULL: refused */
+void admin_later_refuse(struct admin_later *l, enum code code,
+			const char *message);
+
+/* The client's buffer with the envelope, or one to throw away (`none`). */
+struct buf *admin_later_answer(struct admin_later *l, struct buf *none);
+void admin_later_end(struct admin_later *l);
+
+void admin_kv_get(struct admin_call *a);
+void admin_kv_set(struct admin_call *a);
+void admin_kv_delete(struct admin_call *a);
+void admin_kv_list(struct admin_call *a);
+void admin_kv_incr(struct admin_call *a);
+void admin_artifacts_list(struct admin_call *a);
+void admin_artifacts_read(struct admin_call *a);
+void admin_status(struct admin_call *a);
+void admin_script_list(struct admin_call *a);
+void admin_bus_subscribe(struct admin_call *a);
+void admin_log_subscribe(struct admin_call *a);
+
+/* The connection ends: its subscriptions too. */
+void admin_forget(struct client *c);
+
+#endif

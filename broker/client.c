@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client: on_message() sorts what arrives; on_hook() makes events of hooks;
+ * hello.c writes the longer answers. An event outlives its connection: it
+ * holds the client until it has ended.
+ */
+#include "broker/client.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "broker/answer.h"
+#include "lib/log.h"
+#include "proto/pack.h"
+#include "proto/unpack.h"
+
+enum { MAX_BACKLOG = 8 << 20, STUCK_MS = 5000, PARTIAL_MS = 10000 };
+
+/* ---- the order of events with one id ----------------------------------- */
+
+/* True: it may start now. False: it waits for the one before it. */
+static bool enter(struct client *c, struct event *ev)
+{
+	struct event *first;
+
+	if (!ev->id.n)
+		return true;
+	first = map_get(&c->order, ev->id);
+	if (first) {
+		list_push(&first->followers, &ev->waiting);
+		return false;
+	}
+	if (map_put(&c->order, ev->id, ev, NULL) < 0)
+		ev->id.n = 0; /* no memory: unordered is better than lost */
+	return true;
+}
+
+/* The next one of the same id takes over its place and its followers. */
+static void leave(struct client *c, struct event *ev)
+{
+	struct list *node;
+	struct event *heir;
+
+	if (!ev->id.n)
+		return;
+	map_del(&c->order, ev->id);
+	node = list_pop(&ev->followers);
+	if (!node)
+		return;
+	heir = container_of(node, struct event, waiting);
+	while ((node = list_pop(&ev->followers)))
+		list_push(&heir->followers, node);
+	if (map_put(&c->order, heir->id, heir, NULL) < 0)
+		must(!"a slot was just freed");
+	chain_start(heir);
+}
+
+/* ---- events ------------------------------------------------------------ */
+
+static void maybe_free(struct client *c)
+{
+	if (!c->gone || !c->link.closed || c->inflight > 0)
+		return;
+	map_fini(&c->order);
+	list_remove(&c->node);
+	c->house->nclients--;
+	free(c);
+}
+
+void client_hold(struct client *c)
+{
+	c->inflight++;
+}
+
+void client_release(struct client *c)
+{
+	c->inflight--;
+	maybe_free(c);
+}
+
+static void on_answer(struct event *ev)
+{
+	struct client *c = ev->client;
+
+	if (!c->gone && !ev->notification)
+		answer_event(link_out(&c->link), ev);
+}
+
+static void on_done(struct event *ev)
+{
+	struct client *c = ev->client;
+
+	leave(c, ev);
+	event_free(ev);
+	client_release(c);
+}
+
+static void refuse_event(struct client *c, const struct rpc *rpc,
+			 enum code code, const char *message)
+{
+	if (rpc->type == RPC_REQUEST)
+		client_fail(c, rpc->id, code, message);
+	else
+		c->house->dropped++;
+}
+
+/* The one event of the parameters, checked; why not otherwise. */
+static const char *read_event(const struct rpc *rpc, struct slice msg,
+			      const struct scan *marks, struct event_head *head,
+			      struct slice *map)
+{
+	struct cursor params = cursor_of(rpc->params);
+	uint32_t n = cursor_array(&params);
+
+	if (n < 1)
+		return "params is not [event]";
+	*map = slice_of(params.p, (size_t)(params.end - params.p));
+	if (n > 1)
+		*map = cursor_raw(&params);
+	if (event_head(*map, msg.p, n > 1 ? NULL : marks, head) < 0)
+		return "the event is no map, or a key has the wrong type";
+	return NULL;
+}
+
+static void make_event(struct client *c, const struct rpc *rpc,
+		       struct slice msg, enum hook hook,
+		       const struct event_head *head, struct slice map)
+{
+	struct event *ev = event_new(c->house->chains);
+	int r;
+
+	if (!ev) {
+		refuse_event(c, rpc, CODE_OVERLOADED, "no memory");
+		return;
+	}
+	ev->hook = hook;
+	r = event_fill(ev, msg, map, head->id);
+	if (r == OK && rpc->type == RPC_NOTIFICATION && c->lazy) {
+		r = event_find_bodies(ev);
+		for (int i = 0; r == OK && i < BODY_COUNT; i++)
+			if (ev->bodies.body[i].lazy)
+				r = ERR_TYPE;
+	}
+	if (r < 0) {
+		event_free(ev);
+		refuse_event(c, rpc,
+			     r == ERR_NOMEM ? CODE_OVERLOADED : CODE_BAD_EVENT,
+			     r == ERR_NOMEM ? "no memory"
+					    : "a body is of the wrong type, or "
+					      "lazy in a notification");
+		return;
+	}
+	ev->client = c;
+	ev->msgid = rpc->id;
+	ev->notification = rpc->type == RPC_NOTIFICATION;
+	ev->answer = on_answer;
+	ev->done = on_done;
+	list_push(&c->events, &ev->node);
+	c->inflight++;
+	ev->budget_ms = head->deadline_ms;
+	if (enter(c, ev))
+		chain_start(ev);
+}
+
+static void on_hook(struct client *c, const struct rpc *rpc, struct slice msg,
+		    const struct scan *marks, enum hook hook)
+{
+	struct client_house *house = c->house;
+	struct event_head head;
+	struct slice map;
+	const char *wrong;
+
+	if (house->draining) {
+		refuse_event(c, rpc, CODE_SHUTTING_DOWN, "pinfold is stopping");
+		return;
+	}
+	if (c->inflight >= house->conf->limits.max_inflight) {
+		refuse_event(c, rpc, CODE_OVERLOADED,
+			     "too many requests in flight on this connection");
+		return;
+	}
+	wrong = read_event(rpc, msg, marks, &head, &map);
+	if (!wrong && hook_table[hook].needs_id && head.id.n == 0)
+		wrong = "the event has no id";
+	if (wrong) {
+		log_debug("client", "bad event hook=%s: %s",
+			  hook_table[hook].name, wrong);
+		refuse_event(c, rpc, CODE_BAD_EVENT, wrong);
+		return;
+	}
+	if (chain_serves(house->chains, hook))
+		make_event(c, rpc, msg, hook, &head, map);
+	else if (rpc->type == RPC_REQUEST)
+		answer_nothing(link_out(&c->link), rpc->id);
+}
+
+/* ---- messages ---------------------------------------------------------- */
+
+static void on_response(struct client *c, const struct rpc *rpc)
+{
+	list_each(node, next, &c->questions)
+	{
+		struct client_question *q =
+			container_of(node, struct client_question, node);
+
+		if (q->id != rpc->id)
+			continue;
+		list_remove(&q->node);
+		q->on_answer(q, rpc);
+		return;
+	}
+	/* An answer that came too late is nobody's fault. */
+}
+
+static void on_hello(struct client *c, const struct rpc *rpc)
+{
+	struct slice map = rpc->params, caps;
+	struct cursor params = cursor_of(rpc->params);
+
+	if (cursor_array(&params) > 0)
+		map = cursor_raw(&params);
+	c->hello = true;
+	c->lazy = false;
+	if (map_find(map, "caps", &caps)) {
+		struct cursor list = cursor_of(caps);
+
+		for (uint32_t n = cursor_array(&list); n > 0 && !list.error;
+		     n--)
+			if (slice_is(cursor_text(&list), "lazy_body"))
+				c->lazy = true;
+	}
+	if (rpc->type == RPC_REQUEST)
+		answer_hello(link_out(&c->link), rpc->id, c);
+}
+
+static void on_message(void *arg, struct slice msg, const struct scan *marks)
+{
+	struct client *c = arg;
+	struct rpc rpc;
+	enum hook hook;
+
+	if (rpc_decode(msg, &rpc) < 0) {
+		client_refuse(c, "not a MessagePack-RPC message");
+		return;
+	}
+	if (rpc.type == RPC_RESPONSE) {
+		on_response(c, &rpc);
+		return;
+	}
+	hook = hook_parse(rpc.method);
+	/* `flush` on the control socket is a command with other parameters */
+	if (hook != HOOK_COUNT && hook_table[hook].wire && !c->control)
+		on_hook(c, &rpc, msg, marks, hook);
+	else if (slice_is(rpc.method, "hello"))
+		on_hello(c, &rpc);
+	else if (!c->house->ops->on_other(c->house->arg, c, &rpc) &&
+		 rpc.type == RPC_REQUEST)
+		client_fail(c, rpc.id, CODE_UNKNOWN_METHOD,
+			    "there is no such method here");
+}
+
+/* ---- the end ----------------------------------------------------------- */
+
+static void abandon_events(struct client *c)
+{
+	struct list *node;
+
+	list_each(at, next, &c->events) container_of(at, struct event, node)
+		->abandoned = true;
+	while ((node = list_pop(&c->questions))) {
+		struct client_question *q =
+			container_of(node, struct client_question, node);
+
+		q->on_answer(q, NULL);
+	}
+}
+
+void client_close(struct client *c)
+{
+	if (c->gone)
+		return;
+	c->gone = true;
+	c->house->ops->on_gone(c->house->arg, c);
+	link_close(&c->link);
+	abandon_events(c);
+}
+
+static void on_end(void *arg, enum link_end why)
+{
+	struct client *c = arg;
+
+	switch (why) {
+	case LINK_EOF:
+	case LINK_IO:
+		client_close(c);
+		break;
+	case LINK_STUCK:
+		log_warn("client", "cut off: it does not read its answers");
+		client_close(c);
+		break;
+	case LINK_STALLED:
+		client_refuse(c, "a message was begun and never ended");
+		break;
+	case LINK_RANGE:
+		client_refuse(c, "a message is too large or nested too deep");
+		break;
+	case LINK_PROTOCOL:
+		client_refuse(c, "not MessagePack");
+		break;
+	}
+}
+
+static void on_closed(void *arg)
+{
+	maybe_free(arg);
+}
+
+void client_refuse(struct client *c, const char *message)
+{
+	struct buf *out = &c->link.out;
+
+	log_warn("client", "refused: %s", message);
+	rpc_notification(out, "error", 1);
+	pack_map(out, 2);
+	pack_cstr(out, "code");
+	pack_cstr(out, code_name(CODE_PROTOCOL));
+	pack_cstr(out, "message");
+	pack_cstr(out, message);
+	client_close(c);
+}
+
+void client_fail(struct client *c, uint32_t id, enum code code,
+		 const char *message)
+{
+	answer_failure(link_out(&c->link), id, code, message);
+}
+
+/* ---- asking ------------------------------------------------------------ */
+
+void client_ask(struct client *c, struct client_question *q, const char *method,
+		uint32_t nparams, struct buf **out)
+{
+	q->id = ++c->next_question;
+	list_init(&q->node);
+	list_push(&c->questions, &q->node);
+	*out = link_out(&c->link);
+	rpc_request(*out, q->id, method, nparams);
+}
+
+void client_forget(struct client_question *q)
+{
+	list_remove(&q->node);
+}
+
+/* ---- all of them ------------------------------------------------------- */
+
+void client_house_init(struct client_house *house, struct turn *turn,
+		       struct wheel *wheel, struct chain_house *chains,
+		       const struct conf *conf)
+{
+	*house = (struct client_house){
+		.turn = turn, .wheel = wheel, .chains = chains, .conf = conf};
+	list_init(&house->clients);
+}
+
+/* `listen.uids`: the kernel says who is there, not the peer. */
+static bool allowed(const struct client *c)
+{
+	const struct conf_listen *listen = &c->house->conf->listen;
+	struct ucred cred;
+	socklen_t n = sizeof(cred);
+	uv_os_fd_t fd;
+
+	if (c->control || listen->nuids == 0)
+		return true;
+	if (uv_fileno((const uv_handle_t *)&c->link.pipe, &fd) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
+		return false;
+	for (size_t i = 0; i < listen->nuids; i++)
+		if (listen->uids[i] == cred.uid)
+			return true;
+	log_warn("client", "refused: uid %u is not in listen.uids",
+		 (unsigned)cred.uid);
+	return false;
+}
+
+int client_accept(struct client_house *house, uv_stream_t *listener,
+		  bool control)
+{
+	static const struct link_ops ops = {on_message, on_end, on_closed};
+	struct link_limits limits = {
+		.max_message = house->conf->limits.max_message,
+		.max_backlog = MAX_BACKLOG,
+		.stuck_ms = STUCK_MS,
+		.partial_ms = PARTIAL_MS,
+	};
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return ERR_NOMEM;
+	c->house = house;
+	c->control = control;
+	list_init(&c->events);
+	list_init(&c->questions);
+	list_init(&c->subscriptions);
+	list_init(&c->node);
+	list_push(&house->clients, &c->node);
+	house->nclients++;
+	link_init(&c->link, house->turn, house->wheel, &limits);
+	c->link.ops = &ops;
+	c->link.arg = c;
+	if (uv_accept(listener, (uv_stream_t *)&c->link.pipe) < 0 ||
+	    !allowed(c) || link_start(&c->link, &ops, c) < 0) {
+		client_close(c);
+	}
+	return OK;
+}
+
+void client_tell_hooks(struct client_house *house)
+{
+	list_each(node, next, &house->clients)
+	{
+		struct client *c = container_of(node, struct client, node);
+
+		if (c->hello && !c->gone)
+			answer_hooks(link_out(&c->link), house->chains);
+	}
+}
+
+void client_drain(struct client_house *house, const char *reason)
+{
+	house->draining = true;
+	list_each(node, next, &house->clients)
+	{
+		struct client *c = container_of(node, struct client, node);
+		struct buf *out;
+
+		if (c->gone)
+			continue;
+		out = link_out(&c->link);
+		rpc_notification(out, "goaway", 1);
+		pack_map(out, 1);
+		pack_cstr(out, "reason");
+		pack_cstr(out, reason);
+	}
+}
+
+void client_close_all(struct client_house *house)
+{
+	list_each(node, next, &house->clients)
+		client_close(container_of(node, struct client, node));
+}

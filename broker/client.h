@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client: one connection of a proxy or of a tool. It turns messages into
+ * events, keeps those of one id in order, and writes answers.
+ */
+#ifndef PF_BROKER_CLIENT_H
+#define PF_BROKER_CLIENT_H
+
+#include "broker/chain.h"
+#include "broker/link.h"
+#include "lib/map.h"
+#include "proto/rpc.h"
+
+struct client;
+struct bus_subscriber;
+
+struct client_ops {
+	/* A request or notification that is no hook and no hello, with
+	 * `control` telling from which socket it came. False: unknown. */
+	bool (*on_other)(void *arg, struct client *c, const struct rpc *rpc);
+	/* The connection is over: forget it (subscriptions). Its memory goes
+	 * once its last event has ended. */
+	void (*on_gone)(void *arg, struct client *c);
+};
+
+struct client_house {
+	struct turn *turn;
+	struct wheel *wheel;
+	struct chain_house *chains;
+	const struct conf *conf;
+	const struct client_ops *ops;
+	void *arg;
+	struct list clients;
+	size_t nclients;
+	bool draining;	  /* hooks are refused with shutting_down */
+	uint64_t dropped; /* notifications that were not taken */
+};
+
+/* A question that we asked the client (body.get). */
+struct client_question {
+	struct list node;
+	uint32_t id;
+	/* answer NULL: the client is gone. Called once, then forgotten. */
+	void (*on_answer)(struct client_question *q, const struct rpc *answer);
+};
+
+struct client {
+	struct list node; /* of the house */
+	struct link link;
+	struct client_house *house;
+	bool control; /* came over the control socket */
+	bool hello;   /* wants `hooks` notifications */
+	bool lazy;    /* agreed on lazy_body */
+	bool gone;
+	size_t inflight;    /* events that have not ended */
+	struct list events; /* those */
+	struct map order;   /* id -> the event that runs */
+	struct list questions;
+	uint32_t next_question;
+	struct list subscriptions; /* of the admin room */
+	void *tap;		   /* of the admin room: log.subscribe */
+};
+
+void client_house_init(struct client_house *house, struct turn *turn,
+		       struct wheel *wheel, struct chain_house *chains,
+		       const struct conf *conf);
+
+/* Accept one connection of `listener`. */
+int client_accept(struct client_house *house, uv_stream_t *listener,
+		  bool control) must_check;
+
+/* Tell the client what is wrong and close (PROTOCOL.md 1). */
+void client_refuse(struct client *c, const char *message);
+void client_close(struct client *c);
+
+/* Ask; `q` stays the caller's until on_answer. Forget: no call any more. */
+void client_ask(struct client *c, struct client_question *q, const char *method,
+		uint32_t nparams, struct buf **out);
+void client_forget(struct client_question *q);
+
+/* Answer a request with an error. */
+void client_fail(struct client *c, uint32_t id, enum code code,
+		 const char *message);
+
+/* Keep the client's memory while an answer to it is under way. */
+void client_hold(struct client *c);
+void client_release(struct client *c);
+
+/* Tell every client that said hello which hooks are served now. */
+void client_tell_hooks(struct client_house *house);
+
+/* No new events; `goaway` to everybody. */
+void client_drain(struct client_house *house, const char *reason);
+void client_close_all(struct client_house *house);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conf_script: the `luaplugin` block and the settings of its scripts.
+ * Private to conf.c.
+ */
+#ifndef PF_BROKER_CONF_SCRIPT_H
+#define PF_BROKER_CONF_SCRIPT_H
+
+#include "broker/conf_read.h"
+
+/* Readers for tables; `field` is the struct conf itself (offset 0). The block
+ * may stand at the top or below `plugins`, but only in one of them. */
+int conf_read_plugin(struct conf_reader *r, const struct conf_key *key,
+		     const struct yaml_node *node, void *field);
+int conf_read_plugins(struct conf_reader *r, const struct conf_key *key,
+		      const struct yaml_node *node, void *field);
+
+/* Any YAML value as MessagePack: scalars typed by the core schema, keys that
+ * are whole numbers as integers and all others as text. Nesting is at most
+ * CONF_CONFIG_DEPTH. */
+int conf_pack(struct conf_reader *r, const struct yaml_node *node,
+	      struct buf *out) must_check;
+
+#endif

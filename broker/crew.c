@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * crew: handing out runs (crew_submit, on_room), and keeping workers alive
+ * (on_dead, on_restart).
+ */
+#include "broker/crew.h"
+
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "lib/log.h"
+#include "proto/unpack.h"
+
+enum { RESTART_MIN_MS = 100, RESTART_MAX_MS = 30000 };
+
+static void fail_run(struct run *run, enum code code, const char *message)
+{
+	struct outcome outcome = {.code = code, .message = slice_str(message)};
+
+	run->state = RUN_IDLE;
+	run->done(run, &outcome);
+}
+
+/* ---- handing out ------------------------------------------------------- */
+
+static struct child *least_busy(const struct crew *crew)
+{
+	struct child *best = NULL;
+
+	for (unsigned i = 0; i < crew->nworkers; i++) {
+		struct child *c = crew->workers[i];
+
+		if (c && child_has_room(c, CREW_AHEAD) &&
+		    (!best || c->nsent < best->nsent))
+			best = c;
+	}
+	return best;
+}
+
+static void enqueue(struct crew *crew, struct run *run, bool front)
+{
+	run->state = RUN_QUEUED;
+	if (front)
+		list_push_front(&crew->queue, &run->node);
+	else
+		list_push(&crew->queue, &run->node);
+	crew->nqueue++;
+	crew->queue_bytes += run->event.n;
+}
+
+static struct run *dequeue(struct crew *crew)
+{
+	struct run *run =
+		container_of(list_pop(&crew->queue), struct run, node);
+
+	crew->nqueue--;
+	crew->queue_bytes -= run->event.n;
+	run->state = RUN_IDLE;
+	return run;
+}
+
+static bool broken(const struct crew *crew)
+{
+	return crew->script->state == SCRIPT_UNAVAILABLE || crew->stopping ||
+	       (crew->deaths >= CREW_BREAKER && crew->serving == 0);
+}
+
+void crew_submit(struct crew *crew, struct run *run)
+{
+	struct child *c;
+
+	list_init(&run->node);
+	run->tries = 0;
+	if (broken(crew)) {
+		fail_run(run, CODE_UNAVAILABLE,
+			 crew->script->why ? crew->script->why
+					   : "the script has no worker");
+		return;
+	}
+	c = crew->nqueue ? NULL : least_busy(crew);
+	if (c)
+		child_send(c, run);
+	else if (crew->nqueue >= CREW_QUEUE ||
+		 crew->queue_bytes + run->event.n > CREW_QUEUE_BYTES)
+		fail_run(run, CODE_OVERLOADED, "the script's queue is full");
+	else
+		enqueue(crew, run, false);
+}
+
+bool crew_withdraw(struct crew *crew, struct run *run)
+{
+	if (run->state != RUN_QUEUED)
+		return false;
+	list_remove(&run->node);
+	crew->nqueue--;
+	crew->queue_bytes -= run->event.n;
+	run->state = RUN_IDLE;
+	return true;
+}
+
+static void on_room(struct child *c, void *arg)
+{
+	struct crew *crew = arg;
+
+	while (crew->nqueue && child_has_room(c, CREW_AHEAD))
+		child_send(c, dequeue(crew));
+}
+
+static void fail_queue(struct crew *crew, const char *message)
+{
+	size_t n = crew->nqueue; /* what `done` submits anew waits its turn */
+
+	while (n-- && crew->nqueue)
+		fail_run(dequeue(crew), CODE_UNAVAILABLE, message);
+}
+
+/* ---- loading ----------------------------------------------------------- */
+
+static void tell(struct crew *crew, struct slice why)
+{
+	if (crew->told)
+		return;
+	crew->told = true;
+	crew->ops->on_loaded(crew->arg, crew, why);
+}
+
+/* The first worker's verdict counts: the sources do not change. */
+static void refuse_script(struct crew *crew, struct slice error)
+{
+	struct slice text = slice_str("the script does not load"), value;
+	struct script *s = crew->script;
+
+	if (map_find(error, "message", &value)) {
+		struct cursor c = cursor_of(value);
+
+		value = cursor_text(&c);
+		if (!c.error)
+			text = value;
+	}
+	s->state = SCRIPT_UNAVAILABLE;
+	if (!s->why)
+		s->why = strndup((const char *)text.p, text.n);
+	tell(crew, text);
+	fail_queue(crew, s->why ? s->why : "the script does not load");
+}
+
+static void load(struct crew *crew, struct child *c)
+{
+	const struct conf_script *conf = crew->script->conf;
+
+	child_load(c, buf_slice(&crew->load), (unsigned)conf->concurrency,
+		   conf->timeout_ms, crew->conf->load_timeout_ms);
+}
+
+static void on_ready(struct child *c, void *arg)
+{
+	load(arg, c);
+}
+
+static void on_loaded(struct child *c, void *arg, const struct slice *error)
+{
+	struct crew *crew = arg;
+
+	if (error) {
+		refuse_script(crew, *error);
+		child_kill(c, "unloaded");
+		return;
+	}
+	crew->serving++;
+	crew->script->state = SCRIPT_READY;
+	tell(crew, slice_of(NULL, 0));
+	on_room(c, crew);
+}
+
+/* ---- life and death ---------------------------------------------------- */
+
+static const struct child_ops child_ops;
+
+static void employ(struct crew *crew, unsigned at)
+{
+	struct child *c = crew->ops->spawn(crew->arg, crew);
+
+	crew->workers[at] = c;
+	if (!c)
+		return;
+	child_adopt(c, &child_ops, crew);
+	if (c->state == CHILD_SPARE)
+		load(crew, c);
+}
+
+static void fill(struct crew *crew)
+{
+	for (unsigned i = 0; i < crew->nworkers; i++)
+		if (!crew->workers[i])
+			employ(crew, i);
+}
+
+static uint64_t pause_ms(unsigned deaths)
+{
+	uint64_t ms = RESTART_MIN_MS;
+
+	if (deaths <= 1)
+		return 0;
+	for (unsigned i = 2; i < deaths && ms < RESTART_MAX_MS; i++)
+		ms *= 2;
+	if (ms > RESTART_MAX_MS)
+		ms = RESTART_MAX_MS;
+	/* +-20 %, so that many scripts do not restart in step */
+	return ms * 4 / 5 + (uint64_t)(rand() % 1000) * ms * 2 / 5 / 1000;
+}
+
+static void on_restart(struct wheel_timer *t)
+{
+	struct crew *crew = container_of(t, struct crew, restart);
+
+	if (crew->stopping || crew->script->state == SCRIPT_UNAVAILABLE)
+		return;
+	fill(crew);
+	for (unsigned i = 0; i < crew->nworkers; i++)
+		if (!crew->workers[i] && !wheel_started(&crew->restart))
+			wheel_start(crew->wheel, &crew->restart,
+				    RESTART_MIN_MS);
+}
+
+static void on_return(struct child *c, void *arg, struct run *run)
+{
+	(void)c;
+	enqueue(arg, run, true);
+}
+
+static void describe(const struct crew *crew, const struct child *c,
+		     const struct child_death *death)
+{
+	int status = death->status;
+
+	log_warn("child",
+		 "worker ended script=%s pid=%d cause=%s %s=%d answers=%llu",
+		 crew->script->name, (int)c->pid, death->cause,
+		 WIFSIGNALED(status) ? "signal" : "exit",
+		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+		 (unsigned long long)c->answers);
+}
+
+static void replace(struct crew *crew)
+{
+	uint64_t ms = pause_ms(crew->deaths);
+
+	crew->restarts++;
+	if (crew->deaths == CREW_BREAKER)
+		log_error("crew",
+			  "breaker open script=%s: %u workers ended without a "
+			  "good answer",
+			  crew->script->name, crew->deaths);
+	if (broken(crew))
+		fail_queue(crew, "the script's workers only end");
+	if (ms == 0)
+		on_restart(&crew->restart);
+	else if (!wheel_started(&crew->restart))
+		wheel_start(crew->wheel, &crew->restart, ms);
+}
+
+static void on_dead(struct child *c, void *arg, const struct child_death *death)
+{
+	struct crew *crew = arg;
+	bool served = c->answers > 0;
+
+	for (unsigned i = 0; i < crew->nworkers; i++)
+		if (crew->workers[i] == c)
+			crew->workers[i] = NULL;
+	crew->serving = 0;
+	for (unsigned i = 0; i < crew->nworkers; i++)
+		if (crew->workers[i] &&
+		    crew->workers[i]->state == CHILD_SERVING)
+			crew->serving++;
+	crew->deaths = served ? 0 : crew->deaths + 1;
+	if (!crew->stopping && crew->script->state != SCRIPT_UNAVAILABLE) {
+		describe(crew, c, death);
+		/* Never loaded: do not keep the start waiting for ever. */
+		if (crew->deaths >= CREW_BREAKER)
+			tell(crew, slice_str("its workers only end"));
+		crew->ops->on_dead(crew->arg, crew, c);
+		replace(crew);
+		return;
+	}
+	crew->ops->on_dead(crew->arg, crew, c);
+}
+
+static int on_call(struct child *c, void *arg, struct run *run,
+		   const struct rpc *question)
+{
+	struct crew *crew = arg;
+
+	return crew->ops->on_call(crew->arg, crew, c, run, question);
+}
+
+static void on_log(struct child *c, void *arg, const struct rpc *record)
+{
+	struct crew *crew = arg;
+
+	crew->ops->on_log(crew->arg, crew, c, record);
+}
+
+static const struct child_ops child_ops = {
+	.on_ready = on_ready,
+	.on_loaded = on_loaded,
+	.on_call = on_call,
+	.on_log = on_log,
+	.on_room = on_room,
+	.on_return = on_return,
+	.on_dead = on_dead,
+};
+
+int crew_new(struct script *script, const struct conf *conf,
+	     struct wheel *wheel, const struct crew_ops *ops, void *arg,
+	     struct crew **out)
+{
+	struct crew *crew = calloc(1, sizeof(*crew));
+
+	*out = NULL;
+	if (!crew)
+		return ERR_NOMEM;
+	crew->script = script;
+	crew->conf = conf;
+	crew->wheel = wheel;
+	crew->ops = ops;
+	crew->arg = arg;
+	crew->nworkers = (unsigned)script->conf->workers;
+	list_init(&crew->queue);
+	wheel_timer_init(&crew->restart, on_restart);
+	script_pack_load(script, conf, &crew->load);
+	crew->workers = calloc(crew->nworkers, sizeof(*crew->workers));
+	if (!crew->workers || buf_error(&crew->load) < 0) {
+		crew_free(crew);
+		return ERR_NOMEM;
+	}
+	script->crew = crew;
+	*out = crew;
+	return OK;
+}
+
+void crew_start(struct crew *crew)
+{
+	on_restart(&crew->restart);
+}
+
+void crew_stop(struct crew *crew)
+{
+	crew->stopping = true;
+	wheel_stop(&crew->restart);
+	fail_queue(crew, "the script was stopped");
+	for (unsigned i = 0; i < crew->nworkers; i++)
+		if (crew->workers[i])
+			child_kill(crew->workers[i], "stopped");
+}
+
+void crew_restart(struct crew *crew)
+{
+	crew->deaths = 0;
+	for (unsigned i = 0; i < crew->nworkers; i++)
+		if (crew->workers[i])
+			child_kill(crew->workers[i], "restart");
+	if (!wheel_started(&crew->restart))
+		wheel_start(crew->wheel, &crew->restart, 1);
+}
+
+bool crew_idle(const struct crew *crew)
+{
+	for (unsigned i = 0; i < crew->nworkers; i++)
+		if (crew->workers[i])
+			return false;
+	return true;
+}
+
+void crew_free(struct crew *crew)
+{
+	if (!crew)
+		return;
+	wheel_stop(&crew->restart);
+	buf_fini(&crew->load);
+	free(crew->workers);
+	if (crew->script)
+		crew->script->crew = NULL;
+	free(crew);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * crew: the workers of one script. It hands runs to the least busy worker,
+ * queues what they cannot take, replaces workers that die, and gives up for a
+ * while when they only die.
+ *
+ *   restart at once, then after 100 ms, 200 ms, ... 30 s (+-20 %);
+ *   five deaths without a single good answer open the breaker: runs fail with
+ *   `unavailable` until a worker that was tried after the pause serves.
+ */
+#ifndef PF_BROKER_CREW_H
+#define PF_BROKER_CREW_H
+
+#include "broker/child.h"
+#include "broker/script.h"
+
+enum {
+	CREW_AHEAD = 64,   /* runs sent to a worker beyond its lanes */
+	CREW_QUEUE = 1024, /* runs that may wait */
+	CREW_QUEUE_BYTES = 64 << 20,
+	CREW_BREAKER = 5, /* deaths in a row */
+};
+
+struct crew_ops {
+	/* A question of a worker about `run` (NULL: while loading). */
+	int (*on_call)(void *arg, struct crew *crew, struct child *c,
+		       struct run *run, const struct rpc *question);
+	/* A log record of a worker. */
+	void (*on_log)(void *arg, struct crew *crew, struct child *c,
+		       const struct rpc *record);
+	/* The script was loaded by a first worker (why empty), or cannot be:
+	 * why is the error's text. Once. */
+	void (*on_loaded)(void *arg, struct crew *crew, struct slice why);
+	/* A worker that is locked and has no script, or NULL. */
+	struct child *(*spawn)(void *arg, struct crew *crew);
+	/* A worker's memory may go back. */
+	void (*on_dead)(void *arg, struct crew *crew, struct child *c);
+};
+
+struct crew {
+	struct script *script;
+	const struct conf *conf;
+	struct wheel *wheel;
+	const struct crew_ops *ops;
+	void *arg;
+	struct child **workers; /* script->conf->workers of them, or NULL */
+	unsigned nworkers;
+	unsigned serving;
+	struct list queue;
+	size_t nqueue, queue_bytes;
+	struct buf load; /* the load request's map */
+	bool told;	 /* on_loaded was called */
+	bool stopping;	 /* no worker is replaced any more */
+	unsigned deaths; /* in a row, without a good answer */
+	uint64_t restarts;
+	struct wheel_timer restart;
+};
+
+int crew_new(struct script *script, const struct conf *conf,
+	     struct wheel *wheel, const struct crew_ops *ops, void *arg,
+	     struct crew **out) must_check;
+
+/* Spawn the workers. */
+void crew_start(struct crew *crew);
+
+/*
+ * Hand over a run (fields up to `extra`, done, owner set). `done` is called
+ * exactly once, possibly before this returns (overloaded, unavailable).
+ */
+void crew_submit(struct crew *crew, struct run *run);
+
+/* Take back a run that still waits in the queue: true, and `done` will not be
+ * called. False: it is with a worker. */
+bool crew_withdraw(struct crew *crew, struct run *run);
+
+/* Kill all workers and replace none; queued runs fail as `unavailable`. */
+void crew_stop(struct crew *crew);
+
+/* Kill one after the other so that fresh ones come. */
+void crew_restart(struct crew *crew);
+
+bool crew_idle(const struct crew *crew); /* no worker process is left */
+void crew_free(struct crew *crew);	 /* idle ones only */
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * grants: the comparison of a name with a list of prefixes. Who reads the
+ * lists from the configuration is conf's business.
+ */
+#include "broker/grants.h"
+
+#include "lib/err.h"
+
+bool grants_allow(const struct grants *g, enum grant kind, struct slice name)
+{
+	const struct grant_list *l;
+
+	must(kind < GRANT_COUNT);
+	if (!g || !g->list[kind].limited)
+		return true;
+	l = &g->list[kind];
+	for (size_t i = 0; i < l->n; i++)
+		if (slice_starts(name, l->prefix[i]))
+			return true;
+	return false;
+}
+
+const char *grant_name(enum grant kind)
+{
+	static const char *const names[GRANT_COUNT] = {
+		"kv.read", "kv.write", "bus", "artifacts", "data"};
+
+	return kind < GRANT_COUNT ? names[kind] : "unknown";
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * link: reading into the turn's scratch buffer, scanning, and writing once per
+ * turn. Start at on_read() and on_flush().
+ */
+#include "broker/link.h"
+
+#include <string.h>
+
+enum { KEEP_OUT = 256 << 10, READ_MORE = 64 << 10 };
+
+static void end(struct link *l, enum link_end why)
+{
+	if (l->ended || l->closing)
+		return;
+	l->ended = true;
+	uv_read_stop((uv_stream_t *)&l->pipe);
+	wheel_stop(&l->stuck);
+	wheel_stop(&l->partial);
+	l->ops->on_end(l->arg, why);
+}
+
+static void on_stuck(struct wheel_timer *t)
+{
+	end(container_of(t, struct link, stuck), LINK_STUCK);
+}
+
+static void on_partial(struct wheel_timer *t)
+{
+	end(container_of(t, struct link, partial), LINK_STALLED);
+}
+
+/* Into the scratch buffer, unless a message has begun to arrive. */
+static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *room)
+{
+	struct link *l = handle->data;
+	uint8_t *p;
+
+	(void)hint;
+	if (l->in.n == 0) {
+		*room = uv_buf_init((char *)l->turn->scratch, TURN_SCRATCH);
+		return;
+	}
+	if (buf_reserve(&l->in, READ_MORE, &p) < 0)
+		*room = uv_buf_init(NULL, 0); /* libuv reports ENOBUFS */
+	else
+		*room = uv_buf_init((char *)p, (unsigned)(l->in.cap - l->in.n));
+}
+
+/* Hand out the whole messages of `bytes`; how much of it they were. */
+static size_t deliver(struct link *l, struct slice bytes)
+{
+	size_t at = 0, len;
+
+	while (!l->ended && !l->closing) {
+		struct slice rest = slice_of(bytes.p + at, bytes.n - at);
+		int r = scan_next(&l->scan, rest, &len);
+
+		if (r == 0)
+			break;
+		if (r < 0) {
+			end(l, r == ERR_RANGE ? LINK_RANGE : LINK_PROTOCOL);
+			break;
+		}
+		at += len;
+		l->ops->on_message(l->arg, slice_of(rest.p, len), &l->scan);
+	}
+	return at;
+}
+
+/* A message that stays begun is bounded in time (PROTOCOL.md 1). */
+static void watch_partial(struct link *l)
+{
+	if (l->in.n == 0)
+		wheel_stop(&l->partial);
+	else if (l->limits.partial_ms && !wheel_started(&l->partial))
+		wheel_start(l->wheel, &l->partial, l->limits.partial_ms);
+}
+
+static void take(struct link *l, const uint8_t *p, size_t n)
+{
+	size_t used;
+
+	if (l->in.n == 0) { /* straight from the scratch buffer */
+		used = deliver(l, slice_of(p, n));
+		if (!l->ended && !l->closing && used < n)
+			buf_add(&l->in, p + used, n - used);
+	} else {
+		buf_commit(&l->in, n);
+		used = deliver(l, buf_slice(&l->in));
+		if (l->ended || l->closing)
+			return;
+		if (used)
+			wheel_stop(&l->partial);
+		buf_consume(&l->in, used);
+		if (l->in.n == 0)
+			buf_reset(&l->in, 0);
+	}
+	if (l->ended || l->closing)
+		return;
+	if (buf_error(&l->in) < 0)
+		end(l, LINK_IO);
+	else
+		watch_partial(l);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct link *l = stream->data;
+
+	if (l->ended || l->closing || n == 0)
+		return;
+	if (n > 0)
+		take(l, (const uint8_t *)buf->base, (size_t)n);
+	else
+		end(l, n == UV_EOF || n == UV_ECONNRESET ? LINK_EOF : LINK_IO);
+}
+
+static void send_rest(struct link *l);
+
+static void on_written(uv_write_t *req, int status)
+{
+	struct link *l = req->data;
+
+	l->writing = false;
+	wheel_stop(&l->stuck);
+	buf_reset(&l->sending, KEEP_OUT);
+	if (l->closing)
+		return;
+	if (status < 0)
+		end(l, status == UV_EPIPE ? LINK_EOF : LINK_IO);
+	else if (l->out.n > 0)
+		send_rest(l);
+}
+
+/* The kernel's buffer is full: libuv goes on when it empties. */
+static void send_rest(struct link *l)
+{
+	struct buf swap = l->sending;
+	uv_buf_t bytes;
+
+	l->sending = l->out;
+	l->out = swap;
+	bytes = uv_buf_init((char *)l->sending.p, (unsigned)l->sending.n);
+	l->write.data = l;
+	if (uv_write(&l->write, (uv_stream_t *)&l->pipe, &bytes, 1,
+		     on_written) < 0) {
+		end(l, LINK_IO);
+		return;
+	}
+	l->writing = true;
+	if (l->limits.stuck_ms)
+		wheel_start(l->wheel, &l->stuck, l->limits.stuck_ms);
+}
+
+static void on_flush(struct turn_task *task)
+{
+	struct link *l = container_of(task, struct link, flush);
+	uv_buf_t bytes;
+	int n;
+
+	if (l->closing || l->ended)
+		return;
+	if (l->overrun || buf_error(&l->out) < 0) {
+		end(l, l->overrun ? LINK_STUCK : LINK_IO);
+		return;
+	}
+	if (l->writing || l->out.n == 0)
+		return;
+	bytes = uv_buf_init((char *)l->out.p, (unsigned)l->out.n);
+	n = uv_try_write((uv_stream_t *)&l->pipe, &bytes, 1);
+	if (n < 0 && n != UV_EAGAIN) {
+		end(l, n == UV_EPIPE ? LINK_EOF : LINK_IO);
+		return;
+	}
+	if (n > 0 && (size_t)n == l->out.n) {
+		buf_reset(&l->out, KEEP_OUT);
+		return;
+	}
+	buf_consume(&l->out, n > 0 ? (size_t)n : 0);
+	send_rest(l);
+}
+
+void link_init(struct link *l, struct turn *turn, struct wheel *wheel,
+	       const struct link_limits *limits)
+{
+	*l = (struct link){.turn = turn, .wheel = wheel, .limits = *limits};
+	must(uv_pipe_init(turn->loop, &l->pipe, 0) == 0);
+	l->pipe.data = l;
+	turn_task_init(&l->flush, on_flush);
+	wheel_timer_init(&l->stuck, on_stuck);
+	wheel_timer_init(&l->partial, on_partial);
+	scan_init(&l->scan, limits->max_message);
+}
+
+int link_open_fd(struct link *l, int fd)
+{
+	return uv_pipe_open(&l->pipe, fd) < 0 ? ERR_IO : OK;
+}
+
+int link_start(struct link *l, const struct link_ops *ops, void *arg)
+{
+	l->ops = ops;
+	l->arg = arg;
+	if (uv_read_start((uv_stream_t *)&l->pipe, on_alloc, on_read) < 0)
+		return ERR_IO;
+	return OK;
+}
+
+struct buf *link_out(struct link *l)
+{
+	if (l->ended || l->closing || l->overrun)
+		buf_clear(&l->out);
+	/* The owner is told at the end of the turn, not from in here. */
+	if (l->out.n + l->sending.n > l->limits.max_backlog)
+		l->overrun = true;
+	if (!l->ended && !l->closing)
+		turn_later(l->turn, &l->flush);
+	return &l->out;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct link *l = handle->data;
+
+	buf_fini(&l->in);
+	buf_fini(&l->out);
+	buf_fini(&l->sending);
+	l->closed = true;
+	if (l->ops)
+		l->ops->on_closed(l->arg);
+}
+
+void link_close(struct link *l)
+{
+	uv_buf_t bytes;
+
+	if (l->closing)
+		return;
+	if (!l->writing && l->out.n > 0 && buf_error(&l->out) == OK) {
+		bytes = uv_buf_init((char *)l->out.p, (unsigned)l->out.n);
+		(void)uv_try_write((uv_stream_t *)&l->pipe, &bytes, 1);
+	}
+	l->closing = true;
+	wheel_stop(&l->stuck);
+	wheel_stop(&l->partial);
+	turn_forget(&l->flush);
+	uv_close((uv_handle_t *)&l->pipe, on_closed);
+}

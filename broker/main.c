@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pinfoldd: arguments, the configuration, the loop. Everything else begins in
+ * broker.c.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "broker/broker.h"
+#include "lib/log.h"
+
+static const char usage[] =
+	"usage: pinfoldd -c FILE [--check]\n"
+	"\n"
+	"  -c, --config FILE  the configuration (YAML)\n"
+	"      --check        read it, say whether it is right, and end\n"
+	"      --version      print the version\n"
+	"  -h, --help         print this\n"
+	"\n"
+	"Runs in the foreground, logs to stderr, prints `ready` when it "
+	"serves,\n"
+	"ends on SIGTERM once what is in flight has ended.\n"
+	"Exit status: 0 ended as asked, 64 usage, 65 data_dir is damaged,\n"
+	"69 a socket or data_dir is in use, 74 input/output, 78 "
+	"configuration.\n";
+
+static int serve(struct conf *conf)
+{
+	static struct broker broker;
+	struct buf why = {0};
+	uv_loop_t loop;
+	int status;
+
+	must(uv_loop_init(&loop) == 0);
+	status = broker_open(&broker, &loop, conf, &why);
+	if (status) {
+		/* What was opened goes with the process: nothing was served
+		 * and nothing written. */
+		fprintf(stderr, "%.*s\n", (int)why.n, (const char *)why.p);
+		return status;
+	}
+	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_loop_close(&loop);
+	status = broker.exit_status;
+	broker_fini(&broker);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, 'C'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	const char *file = NULL;
+	struct buf error = {0};
+	struct conf *conf;
+	bool check = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		if (c == 'c') {
+			file = optarg;
+		} else if (c == 'C') {
+			check = true;
+		} else if (c == 'V') {
+			puts(PROTO_SERVER " " PROTO_RELEASE);
+			return 0;
+		} else {
+			fputs(usage, c == 'h' ? stdout : stderr);
+			return c == 'h' ? 0 : EX_USAGE;
+		}
+	}
+	if (!file || optind != argc) {
+		fputs(usage, stderr);
+		return EX_USAGE;
+	}
+	if (conf_load(file, &conf, &error) < 0) {
+		fprintf(stderr, "%.*s\n", (int)error.n, (const char *)error.p);
+		return EX_CONFIG;
+	}
+	if (check) {
+		conf_free(conf);
+		puts("ok");
+		return 0;
+	}
+	log_setup(conf->log_level, conf->log_json);
+	return serve(conf);
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reload: see the drawing in reload.h. plan_all() decides what is new,
+ * on_switch() makes it so.
+ */
+#include "broker/reload.h"
+
+#include <stdlib.h>
+
+#include "broker/feed.h"
+#include "lib/log.h"
+
+struct override {
+	struct list node;
+	bool enabled;
+	char name[CONF_NAME_MAX + 1];
+};
+
+struct reload {
+	struct broker *broker;
+	struct conf *conf; /* the new file; its scripts are taken out of it */
+	char *only;
+	struct reload_row *row;
+	size_t n;
+	size_t loading;
+	struct buf error;
+	struct turn_task task;
+	void (*done)(void *arg, const struct reload_result *result);
+	void *arg;
+};
+
+const char *reload_verdict_name(enum reload_verdict verdict)
+{
+	static const char *const names[] = {"kept", "loaded", "refused",
+					    "removed"};
+
+	return names[verdict];
+}
+
+/* ---- overrides --------------------------------------------------------- */
+
+static struct override *find_override(struct broker *b, struct slice name)
+{
+	list_each(node, next, &b->overrides)
+	{
+		struct override *o = container_of(node, struct override, node);
+
+		if (slice_is(name, o->name))
+			return o;
+	}
+	return NULL;
+}
+
+int reload_override(struct broker *b, struct slice name, bool enabled)
+{
+	struct override *o = find_override(b, name);
+
+	if (!o) {
+		if (name.n > CONF_NAME_MAX)
+			return ERR_RANGE;
+		o = calloc(1, sizeof(*o));
+		if (!o)
+			return ERR_NOMEM;
+		memcpy(o->name, name.p, name.n);
+		list_push(&b->overrides, &o->node);
+	}
+	o->enabled = enabled;
+	return OK;
+}
+
+void reload_forget_overrides(struct broker *b)
+{
+	struct list *node;
+
+	while ((node = list_pop(&b->overrides)))
+		free(container_of(node, struct override, node));
+}
+
+static bool wanted(struct broker *b, const struct conf *conf,
+		   const struct conf_script *c)
+{
+	struct override *o = find_override(b, slice_str(c->name));
+
+	return conf->plugin_enabled && (o ? o->enabled : c->enabled);
+}
+
+/* ---- the plan ---------------------------------------------------------- */
+
+static struct script *running(const struct broker *b, const char *name)
+{
+	const struct roster *r = b->chains.roster;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (strcmp(r->scripts[i]->name, name) == 0)
+			return r->scripts[i];
+	return NULL;
+}
+
+static void refuse(struct reload_row *row, struct slice why)
+{
+	row->verdict = RELOAD_REFUSED;
+	free(row->why);
+	row->why = strndup((const char *)why.p, why.n);
+	log_error("reload", "script=%s refused, %s: %.*s", row->name,
+		  row->old ? "the old generation goes on" : "it is not served",
+		  (int)why.n, (const char *)why.p);
+}
+
+/* Open the folder; start its workers when anything is new about it. */
+static int plan_script(struct reload *r, struct reload_row *row, size_t at)
+{
+	struct broker *b = r->broker;
+	struct conf_script *conf = r->conf->scripts[at];
+	bool forced = r->only && strcmp(r->only, row->name) == 0;
+	struct buf why = {0};
+	struct script *s;
+	struct crew *crew;
+
+	if (script_open(conf, r->conf->script_dir, b->generation + 1, &s,
+			&why) < 0) {
+		refuse(row, buf_slice(&why));
+		buf_fini(&why);
+		return OK;
+	}
+	r->conf->scripts[at] = NULL; /* the script owns it */
+	if (row->old && !forced && script_same(row->old, s)) {
+		row->verdict = RELOAD_KEPT;
+		script_free(s);
+		return OK;
+	}
+	if (crew_new(s, b->conf, &b->wheel, &b->crew_ops, b, &crew) < 0) {
+		script_free(s);
+		return ERR_NOMEM;
+	}
+	b->generation++;
+	row->new_ = s;
+	row->verdict = RELOAD_LOADED;
+	row->loading = true;
+	r->loading++;
+	return OK;
+}
+
+static int plan_all(struct reload *r)
+{
+	struct broker *b = r->broker;
+	const struct roster *old = b->chains.roster;
+	int rc = OK;
+
+	r->row = calloc(r->conf->nscripts + old->n + 1, sizeof(*r->row));
+	if (!r->row)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < r->conf->nscripts && rc == OK; i++) {
+		struct conf_script *c = r->conf->scripts[i];
+		struct reload_row *row = &r->row[r->n];
+
+		if (!wanted(b, r->conf, c))
+			continue;
+		row->name = strdup(c->name);
+		if (!row->name)
+			return ERR_NOMEM;
+		row->old = running(b, c->name);
+		r->n++;
+		if (r->only && row->old && strcmp(r->only, c->name) != 0)
+			row->verdict = RELOAD_KEPT;
+		else
+			rc = plan_script(r, row, i);
+	}
+	return rc;
+}
+
+/* Scripts that run and are wanted no more: rows that say so. */
+static int plan_removals(struct reload *r)
+{
+	const struct roster *old = r->broker->chains.roster;
+	size_t planned = r->n;
+
+	for (size_t i = 0; i < old->n; i++) {
+		size_t k = 0;
+
+		while (k < planned && r->row[k].old != old->scripts[i])
+			k++;
+		if (k < planned)
+			continue;
+		r->row[r->n] = (struct reload_row){
+			.name = strdup(old->scripts[i]->name),
+			.verdict = RELOAD_REMOVED,
+			.old = old->scripts[i]};
+		if (!r->row[r->n++].name)
+			return ERR_NOMEM;
+	}
+	return OK;
+}
+
+/* ---- the switch -------------------------------------------------------- */
+
+static void discard(struct script *s)
+{
+	crew_stop(s->crew);
+	if (crew_idle(s->crew)) {
+		crew_free(s->crew);
+		script_free(s);
+	} /* else its last worker takes it along (broker.c) */
+}
+
+/* Which generation serves that name from now on? NULL: none. */
+static struct script *chosen(const struct reload_row *row)
+{
+	if (row->verdict == RELOAD_REMOVED)
+		return NULL;
+	return row->verdict == RELOAD_LOADED ? row->new_ : row->old;
+}
+
+static int switch_roster(struct reload *r)
+{
+	struct broker *b = r->broker;
+	struct script **all = calloc(r->n + 1, sizeof(*all));
+	struct roster *roster;
+	size_t n = 0;
+
+	if (!all)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < r->n; i++)
+		if (chosen(&r->row[i]))
+			all[n++] = chosen(&r->row[i]);
+	if (roster_new(all, n, &roster) < 0) {
+		free(all);
+		return ERR_NOMEM;
+	}
+	for (size_t i = 0; i < r->n; i++)
+		if (r->row[i].old && chosen(&r->row[i]) != r->row[i].old)
+			feed_close(r->row[i].old);
+	chain_switch(&b->chains, roster);
+	for (size_t i = 0; i < r->n; i++)
+		if (r->row[i].verdict == RELOAD_LOADED)
+			feed_open(&b->chains, b->calls.bus, r->row[i].new_);
+	client_tell_hooks(&b->clients);
+	return OK;
+}
+
+static void finish(struct reload *r)
+{
+	struct reload_result result = {r->row, r->n, buf_slice(&r->error)};
+
+	r->broker->reload = NULL;
+	if (r->error.n)
+		log_error("reload", "refused, nothing was changed: %.*s",
+			  (int)r->error.n, (const char *)r->error.p);
+	if (r->done)
+		r->done(r->arg, &result);
+	for (size_t i = 0; i < r->n; i++) {
+		free(r->row[i].name);
+		free(r->row[i].why);
+	}
+	free(r->row);
+	free(r->only);
+	conf_free(r->conf);
+	buf_fini(&r->error);
+	free(r);
+}
+
+static void abandon(struct reload *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->row[i].new_)
+			discard(r->row[i].new_);
+	r->n = 0;
+}
+
+/* At the end of a turn: no crew is on the stack that could be freed. */
+static void on_switch(struct turn_task *task)
+{
+	struct reload *r = container_of(task, struct reload, task);
+
+	if (r->error.n == 0) {
+		for (size_t i = 0; i < r->n; i++)
+			if (r->row[i].new_ &&
+			    r->row[i].verdict == RELOAD_REFUSED) {
+				discard(r->row[i].new_);
+				r->row[i].new_ = NULL;
+			}
+		if (switch_roster(r) < 0)
+			buf_addf(&r->error, "no memory");
+	}
+	if (r->error.n)
+		abandon(r);
+	else
+		for (size_t i = 0; i < r->n; i++)
+			log_info("reload", "script=%s %s", r->row[i].name,
+				 reload_verdict_name(r->row[i].verdict));
+	finish(r);
+}
+
+bool reload_loaded(struct broker *b, struct crew *crew, struct slice why)
+{
+	struct reload *r = b->reload;
+
+	if (!r)
+		return false;
+	for (size_t i = 0; i < r->n; i++) {
+		struct reload_row *row = &r->row[i];
+
+		if (row->new_ != crew->script || !row->loading)
+			continue;
+		row->loading = false;
+		if (why.n)
+			refuse(row, why);
+		if (--r->loading == 0)
+			turn_later(&b->turn, &r->task);
+		return true;
+	}
+	return false;
+}
+
+/* ---- the start --------------------------------------------------------- */
+
+/* What a reload does not take over. */
+static void warn_fixed(const struct conf *old, const struct conf *new_)
+{
+	if (strcmp(old->listen.path, new_->listen.path) != 0 ||
+	    strcmp(old->control, new_->control) != 0 ||
+	    strcmp(old->data_dir, new_->data_dir) != 0 ||
+	    memcmp(&old->limits, &new_->limits, sizeof(old->limits)) != 0 ||
+	    old->hook_timeout_ms != new_->hook_timeout_ms ||
+	    old->durable_disk != new_->durable_disk)
+		log_warn("reload", "sockets, data_dir, limits, storage and "
+				   "times change only with a new start");
+}
+
+static int plan(struct reload *r)
+{
+	int rc = conf_load(r->broker->conf->file, &r->conf, &r->error);
+
+	if (rc < 0)
+		return rc == ERR_NOMEM ? rc : OK; /* told by `error` */
+	warn_fixed(r->broker->conf, r->conf);
+	if ((rc = plan_all(r)) < 0)
+		return rc;
+	return plan_removals(r);
+}
+
+int reload_start(struct broker *b, const char *only,
+		 void (*done)(void *arg, const struct reload_result *result),
+		 void *arg)
+{
+	struct reload *r;
+
+	if (b->reload || b->phase != BROKER_SERVING)
+		return ERR_AGAIN;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return ERR_NOMEM;
+	r->broker = b;
+	r->done = done;
+	r->arg = arg;
+	r->only = only ? strdup(only) : NULL;
+	turn_task_init(&r->task, on_switch);
+	b->reload = r;
+	if (plan(r) < 0 && r->error.n == 0)
+		buf_addf(&r->error, "no memory");
+	for (size_t i = 0; r->error.n == 0 && i < r->n; i++)
+		if (r->row[i].loading)
+			crew_start(r->row[i].new_->crew);
+	if (r->loading == 0 || r->error.n)
+		turn_later(&b->turn, &r->task);
+	return OK;
+}
+
+void reload_cancel(struct broker *b)
+{
+	struct reload *r = b->reload;
+
+	if (!r)
+		return;
+	turn_forget(&r->task);
+	buf_clear(&r->error);
+	buf_addf(&r->error, "pinfold is stopping");
+	abandon(r);
+	finish(r);
+}

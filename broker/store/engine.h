@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine: what a kind of storage has to do; one file of this folder each.
+ *
+ * Everything blocks and is called on the storage thread (open and close: while
+ * there is none), but for get() with `cached`, which the loop calls at any
+ * moment and which must not wait for the disk. An engine knows no overlay, no
+ * group and no callback.
+ */
+#ifndef PF_BROKER_STORE_ENGINE_H
+#define PF_BROKER_STORE_ENGINE_H
+
+#include "broker/store.h"
+
+struct engine;
+
+/* What a scan found; the slices are offsets until it is over. */
+struct engine_rows {
+	struct buf bytes;
+	struct engine_row {
+		size_t at, key_n, value_n;
+	} * row;
+	size_t n, cap;
+	bool more;
+};
+
+struct engine_ops {
+	const char *name;
+
+	/* Errors as store_open(). */
+	int (*open)(struct engine **out, const char *dir,
+		    const struct store_options *options, char why[STORE_WHY]);
+	void (*close)(struct engine *e); /* syncs first */
+
+	/* Appends the value to out. ERR_ABSENT; with cached also ERR_AGAIN. */
+	int (*get)(struct engine *e, struct slice key, bool cached,
+		   struct buf *out);
+
+	/* Bytes of the value without copying it; ERR_ABSENT. */
+	int (*size)(struct engine *e, struct slice key, size_t *n);
+
+	int (*scan)(struct engine *e, const struct store_range *range,
+		    struct engine_rows *out);
+
+	/* put and del gather; commit writes what was gathered at once and
+	 * forgets it, whatever comes of it. */
+	void (*put)(struct engine *e, struct slice key, struct slice value);
+	void (*del)(struct engine *e, struct slice key);
+	int (*commit)(struct engine *e, bool sync, char why[STORE_WHY]);
+	void (*abandon)(struct engine *e);
+
+	/* Bytes that the engine may still write without being asked. */
+	uint64_t (*backlog)(struct engine *e);
+
+	/* May be NULL. */
+	int (*backup)(struct engine *e, const char *dir, char why[STORE_WHY]);
+};
+
+extern const struct engine_ops engine_rocksdb;
+extern const struct engine_ops engine_mem;
+
+/* Helpers for scans. ERR_NOMEM. */
+int engine_rows_add(struct engine_rows *r, struct slice key,
+		    struct slice value) must_check;
+void engine_rows_fini(struct engine_rows *r);
+
+#endif

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rocksdb: the engine that keeps things on disk; the only file that knows
+ * RocksDB. Start at rocks_open(): most of what makes it safe is settings.
+ *
+ * DIR/lock   locked by whoever has the store open
+ * DIR/db     the database. It is created as DIR/db.new and renamed, and is
+ *            otherwise never created: a database that lost its CURRENT file
+ *            must be refused, not taken for a new one.
+ * DIR/sequence  the number of writes at the last close: fewer at the next
+ *            open means that somebody cut off the end of the log.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/store/engine.h"
+#include "lib/log.h"
+
+struct engine {
+	rocksdb_t *db;
+	rocksdb_options_t *options;
+	rocksdb_block_based_table_options_t *table;
+	rocksdb_cache_t *cache;
+	rocksdb_readoptions_t *read, *read_cached, *read_scan;
+	rocksdb_writeoptions_t *write, *write_sync;
+	rocksdb_writebatch_t *batch;
+	int lock;
+	char *dir, *path;
+};
+
+enum {
+	BLOB_FROM = 32 << 10, /* larger values go to blob files */
+	BLOB_FILE = 64 << 20,
+	WAL_TOTAL = 64 << 20,
+	RECOVERY_TOLERATE_TORN_TAIL = 0,
+	TIER_BLOCK_CACHE = 1,
+	LOG_LEVEL_WARN = 2,
+};
+
+static const char *tail(const char *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(s, prefix, n) == 0 ? s + n : NULL;
+}
+
+/* The library tells errors by text only. Takes err; fills why. */
+static int fate(char *err, const char *path, char why[STORE_WHY])
+{
+	int r = ERR_IO;
+
+	if (tail(err, "Corruption") || strstr(err, "No such file") ||
+	    tail(err, "Invalid argument"))
+		r = ERR_CORRUPT;
+	else if (strstr(err, "lock hold") || strstr(err, "While lock file"))
+		r = ERR_EXISTS;
+	if (why) {
+		bool named = strstr(err, ".sst") || strstr(err, ".log") ||
+			     strstr(err, path);
+
+		snprintf(why, STORE_WHY, "%s%s%.400s", named ? "" : path,
+			 named ? "" : ": ", err);
+	}
+	free(err);
+	return r;
+}
+
+static rocksdb_options_t *make_options(struct engine *e,
+				       const struct store_options *o)
+{
+	rocksdb_options_t *opt = rocksdb_options_create();
+
+	e->cache = rocksdb_cache_create_lru(o->cache_bytes);
+	e->table = rocksdb_block_based_options_create();
+	rocksdb_block_based_options_set_block_cache(e->table, e->cache);
+	rocksdb_block_based_options_set_filter_policy(
+		e->table, rocksdb_filterpolicy_create_bloom_full(10));
+	rocksdb_options_set_block_based_table_factory(opt, e->table);
+
+	/* Fail loudly: a flipped bit in the log must not drop what follows
+	 * it, yet the torn tail of a kill is no damage. */
+	rocksdb_options_set_wal_recovery_mode(opt, RECOVERY_TOLERATE_TORN_TAIL);
+	rocksdb_options_set_paranoid_checks(opt, 1);
+	rocksdb_options_set_max_total_wal_size(opt, WAL_TOTAL);
+	rocksdb_options_set_recycle_log_file_num(opt, 0);
+	rocksdb_options_set_wal_bytes_per_sync(opt, 0);
+	rocksdb_options_set_max_open_files(opt, 256);
+	/* More than 2 can put a failed flush out of order in 7.8. */
+	rocksdb_options_set_max_write_buffer_number(opt, 2);
+	rocksdb_options_set_write_buffer_size(opt, o->write_buffer_bytes);
+	rocksdb_options_set_max_background_jobs(opt, 2);
+
+	rocksdb_options_set_enable_blob_files(opt, 1);
+	rocksdb_options_set_min_blob_size(opt, BLOB_FROM);
+	rocksdb_options_set_blob_file_size(opt, BLOB_FILE);
+	rocksdb_options_set_enable_blob_gc(opt, 1);
+	rocksdb_options_set_blob_gc_force_threshold(opt, 0.5);
+
+	rocksdb_options_set_info_log_level(opt, LOG_LEVEL_WARN);
+	rocksdb_options_set_keep_log_file_num(opt, 4);
+	rocksdb_options_set_max_log_file_size(opt, 1 << 20);
+	/* An idle broker must not wake up for statistics. */
+	rocksdb_options_set_stats_dump_period_sec(opt, 0);
+	rocksdb_options_set_stats_persist_period_sec(opt, 0);
+	return opt;
+}
+
+/* The library's classes have no forms that fail. */
+static void make_parts(struct engine *e, const struct store_options *o)
+{
+	e->options = make_options(e, o);
+	e->read = rocksdb_readoptions_create();
+	e->read_cached = rocksdb_readoptions_create();
+	rocksdb_readoptions_set_read_tier(e->read_cached, TIER_BLOCK_CACHE);
+	e->read_scan = rocksdb_readoptions_create();
+	rocksdb_readoptions_set_verify_checksums(e->read, 1);
+	rocksdb_readoptions_set_verify_checksums(e->read_cached, 1);
+	rocksdb_readoptions_set_verify_checksums(e->read_scan, 1);
+	rocksdb_readoptions_set_fill_cache(e->read_scan, 0);
+	e->write = rocksdb_writeoptions_create();
+	e->write_sync = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_set_sync(e->write_sync, 1);
+	e->batch = rocksdb_writebatch_create();
+}
+
+static int sys_error(const char *what, const char *path, char why[STORE_WHY])
+{
+	snprintf(why, STORE_WHY, "%.400s: %s: %s", path, what, strerror(errno));
+	return ERR_IO;
+}
+
+static int take_lock(struct engine *e, char why[STORE_WHY])
+{
+	char path[4096];
+
+	if (mkdir(e->dir, 0700) < 0 && errno != EEXIST)
+		return sys_error("mkdir", e->dir, why);
+	snprintf(path, sizeof(path), "%s/lock", e->dir);
+	e->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (e->lock < 0)
+		return sys_error("open", path, why);
+	if (flock(e->lock, LOCK_EX | LOCK_NB) == 0)
+		return OK;
+	if (errno != EWOULDBLOCK)
+		return sys_error("flock", path, why);
+	snprintf(why, STORE_WHY, "%.400s: in use by another process", path);
+	return ERR_EXISTS;
+}
+
+static int sync_dir(const char *dir, char why[STORE_WHY])
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = OK;
+
+	if (fd < 0)
+		return sys_error("open", dir, why);
+	if (fsync(fd) < 0)
+		r = sys_error("fsync", dir, why);
+	close(fd);
+	return r;
+}
+
+/* A whole new database appears under its name at once, or not at all. */
+static int create(struct engine *e, char why[STORE_WHY])
+{
+	char fresh[4096], *err = NULL;
+	struct stat st;
+	rocksdb_t *db;
+
+	if (stat(e->path, &st) == 0)
+		return OK;
+	snprintf(fresh, sizeof(fresh), "%s/db.new", e->dir);
+	if (stat(fresh, &st) == 0)
+		rocksdb_destroy_db(e->options, fresh, &err);
+	if (err)
+		return fate(err, fresh, why);
+	rocksdb_options_set_create_if_missing(e->options, 1);
+	db = rocksdb_open(e->options, fresh, &err);
+	rocksdb_options_set_create_if_missing(e->options, 0);
+	if (err)
+		return fate(err, fresh, why);
+	rocksdb_close(db);
+	if (rename(fresh, e->path) < 0)
+		return sys_error("rename", fresh, why);
+	return sync_dir(e->dir, why);
+}
+
+static void sequence_path(const struct engine *e, char path[4096],
+			  const char *suffix)
+{
+	snprintf(path, 4096, "%s/sequence%s", e->dir, suffix);
+}
+
+static int check_sequence(struct engine *e, char why[STORE_WHY])
+{
+	unsigned long long least = 0, now;
+	char path[4096];
+	FILE *f;
+
+	sequence_path(e, path, "");
+	f = fopen(path, "re");
+	if (!f)
+		return OK;
+	if (fscanf(f, "%llu", &least) != 1)
+		least = 0;
+	fclose(f);
+	now = rocksdb_get_latest_sequence_number(e->db);
+	if (now >= least)
+		return OK;
+	snprintf(why, STORE_WHY,
+		 "%.400s: the log ends at write %llu of %llu: its end is lost",
+		 e->path, now, least);
+	return ERR_CORRUPT;
+}
+
+/* A hint that makes later damage visible; failing to leave it costs only
+ * that. Renamed into place so that a kill leaves the old or the new one. */
+static void leave_sequence(struct engine *e)
+{
+	char path[4096], fresh[4096];
+	FILE *f;
+
+	sequence_path(e, path, "");
+	sequence_path(e, fresh, ".new");
+	f = fopen(fresh, "we");
+	if (!f)
+		return;
+	fprintf(f, "%llu\n",
+		(unsigned long long)rocksdb_get_latest_sequence_number(e->db));
+	if (fclose(f) == 0 && rename(fresh, path) < 0)
+		unlink(fresh);
+}
+
+static void rocks_close(struct engine *e)
+{
+	char *err = NULL;
+
+	if (e->db) {
+		rocksdb_flush_wal(e->db, 1, &err);
+		if (err)
+			log_error("store", "%s: %s", e->path, err);
+		else
+			leave_sequence(e);
+		free(err);
+		rocksdb_close(e->db);
+	}
+	if (e->options) {
+		rocksdb_writebatch_destroy(e->batch);
+		rocksdb_writeoptions_destroy(e->write);
+		rocksdb_writeoptions_destroy(e->write_sync);
+		rocksdb_readoptions_destroy(e->read);
+		rocksdb_readoptions_destroy(e->read_cached);
+		rocksdb_readoptions_destroy(e->read_scan);
+		rocksdb_options_destroy(e->options);
+		rocksdb_block_based_options_destroy(e->table);
+		rocksdb_cache_destroy(e->cache);
+	}
+	if (e->lock >= 0)
+		close(e->lock);
+	free(e->dir);
+	free(e->path);
+	free(e);
+}
+
+static int rocks_open(struct engine **out, const char *dir,
+		      const struct store_options *o, char why[STORE_WHY])
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	char *err = NULL;
+	int r = ERR_NOMEM;
+
+	if (!e)
+		return ERR_NOMEM;
+	e->lock = -1;
+	e->dir = strdup(dir);
+	e->path = malloc(strlen(dir) + sizeof("/db"));
+	if (!e->dir || !e->path)
+		goto out;
+	sprintf(e->path, "%s/db", dir);
+	if ((r = take_lock(e, why)) < 0)
+		goto out;
+	make_parts(e, o);
+	if ((r = create(e, why)) < 0)
+		goto out;
+	e->db = rocksdb_open(e->options, e->path, &err);
+	if (err)
+		r = fate(err, e->path, why);
+	else
+		r = check_sequence(e, why);
+out:
+	if (r < 0) {
+		if (e->db) {
+			/* What is damaged stays as it was found. */
+			rocksdb_close(e->db);
+			e->db = NULL;
+		}
+		rocks_close(e);
+		return r;
+	}
+	*out = e;
+	return OK;
+}
+
+/* Frees err. A miss of the cache is told as a status like any other. */
+static int read_error(char *err, bool cached)
+{
+	int r;
+
+	if (cached && tail(err, "Result incomplete")) {
+		free(err);
+		return ERR_AGAIN;
+	}
+	log_error("store", "read failed: %s", err);
+	r = tail(err, "Corruption") ? ERR_CORRUPT : ERR_IO;
+	free(err);
+	return r;
+}
+
+static int rocks_get(struct engine *e, struct slice key, bool cached,
+		     struct buf *out)
+{
+	rocksdb_pinnableslice_t *v;
+	char *err = NULL;
+	const char *p;
+	size_t n;
+
+	v = rocksdb_get_pinned(e->db, cached ? e->read_cached : e->read,
+			       (const char *)key.p, key.n, &err);
+	if (err)
+		return read_error(err, cached);
+	if (!v)
+		return ERR_ABSENT;
+	p = rocksdb_pinnableslice_value(v, &n);
+	buf_add(out, p, n);
+	rocksdb_pinnableslice_destroy(v);
+	return buf_error(out);
+}
+
+static int rocks_size(struct engine *e, struct slice key, size_t *n)
+{
+	rocksdb_pinnableslice_t *v;
+	char *err = NULL;
+
+	*n = 0;
+	v = rocksdb_get_pinned(e->db, e->read, (const char *)key.p, key.n,
+			       &err);
+	if (err)
+		return read_error(err, false);
+	if (!v)
+		return ERR_ABSENT;
+	rocksdb_pinnableslice_value(v, n);
+	rocksdb_pinnableslice_destroy(v);
+	return OK;
+}
+
+static struct slice iter_key(const rocksdb_iterator_t *it)
+{
+	size_t n;
+	const char *p = rocksdb_iter_key(it, &n);
+
+	return slice_of(p, n);
+}
+
+static struct slice iter_value(const rocksdb_iterator_t *it)
+{
+	size_t n;
+	const char *p = rocksdb_iter_value(it, &n);
+
+	return slice_of(p, n);
+}
+
+static int scan_from(rocksdb_iterator_t *it, const struct store_range *range,
+		     struct engine_rows *out)
+{
+	int r;
+
+	for (; rocksdb_iter_valid(it); rocksdb_iter_next(it)) {
+		struct slice key = iter_key(it), value;
+
+		if (!slice_starts(key, range->prefix))
+			return OK;
+		if (range->after.n && slice_eq(key, range->after))
+			continue;
+		value = iter_value(it);
+		if (out->n == range->max_rows ||
+		    (out->n &&
+		     out->bytes.n + key.n + value.n > range->max_bytes)) {
+			out->more = true;
+			return OK;
+		}
+		r = engine_rows_add(out, key, value);
+		if (r < 0)
+			return r;
+	}
+	return OK;
+}
+
+static int rocks_scan(struct engine *e, const struct store_range *range,
+		      struct engine_rows *out)
+{
+	struct slice from = range->after.n ? range->after : range->prefix;
+	rocksdb_iterator_t *it = rocksdb_create_iterator(e->db, e->read_scan);
+	char *err = NULL;
+	int r;
+
+	rocksdb_iter_seek(it, (const char *)from.p, from.n);
+	r = scan_from(it, range, out);
+	rocksdb_iter_get_error(it, &err);
+	rocksdb_iter_destroy(it);
+	return err ? read_error(err, false) : r;
+}
+
+static void rocks_put(struct engine *e, struct slice key, struct slice value)
+{
+	rocksdb_writebatch_put(e->batch, (const char *)key.p, key.n,
+			       (const char *)value.p, value.n);
+}
+
+static void rocks_del(struct engine *e, struct slice key)
+{
+	rocksdb_writebatch_delete(e->batch, (const char *)key.p, key.n);
+}
+
+static void rocks_abandon(struct engine *e)
+{
+	rocksdb_writebatch_clear(e->batch);
+}
+
+static int rocks_commit(struct engine *e, bool sync, char why[STORE_WHY])
+{
+	char *err = NULL;
+
+	rocksdb_write(e->db, sync ? e->write_sync : e->write, e->batch, &err);
+	rocksdb_writebatch_clear(e->batch);
+	return err ? fate(err, e->path, why) : OK;
+}
+
+static uint64_t rocks_backlog(struct engine *e)
+{
+	uint64_t n = 0;
+
+	if (rocksdb_property_int(e->db, "rocksdb.cur-size-all-mem-tables", &n))
+		return 0;
+	return n;
+}
+
+static int rocks_backup(struct engine *e, const char *dir, char why[STORE_WHY])
+{
+	rocksdb_checkpoint_t *point;
+	char path[4096], *err = NULL;
+
+	if (mkdir(dir, 0700) < 0) {
+		bool exists = errno == EEXIST;
+
+		sys_error("mkdir", dir, why);
+		return exists ? ERR_EXISTS : ERR_IO;
+	}
+	snprintf(path, sizeof(path), "%s/db", dir);
+	point = rocksdb_checkpoint_object_create(e->db, &err);
+	if (!err)
+		rocksdb_checkpoint_create(point, path, 0, &err);
+	if (point)
+		rocksdb_checkpoint_object_destroy(point);
+	return err ? fate(err, path, why) : OK;
+}
+
+const struct engine_ops engine_rocksdb = {
+	.name = "rocksdb",
+	.open = rocks_open,
+	.close = rocks_close,
+	.get = rocks_get,
+	.size = rocks_size,
+	.scan = rocks_scan,
+	.put = rocks_put,
+	.del = rocks_del,
+	.commit = rocks_commit,
+	.abandon = rocks_abandon,
+	.backlog = rocks_backlog,
+	.backup = rocks_backup,
+};

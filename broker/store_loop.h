@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_loop: what the files of the store's loop side share: store.c (writes,
+ * opening, closing) and store_read.c (reads). Nobody else includes it.
+ */
+#ifndef PF_BROKER_STORE_LOOP_H
+#define PF_BROKER_STORE_LOOP_H
+
+#include "broker/store_thread.h"
+#include "lib/map.h"
+
+struct store {
+	uv_loop_t *loop;
+	struct store_thread thread;
+	struct map overlay; /* key -> the newest pending store_op */
+	struct group group[2];
+	struct group *open;   /* gathers what is applied */
+	struct group *flight; /* with the thread, or NULL */
+	uv_prepare_t turn;    /* the end of a loop turn */
+	uint64_t usage[STORE_ACCOUNTS];
+	uint64_t growth[STORE_ACCOUNTS]; /* of what is pending, at most */
+	uint64_t account_max;
+	size_t queue_bytes;
+	size_t jobs; /* posted, not back yet; groups aside */
+	struct store_status status;
+	bool sync, closing, stopped;
+	void (*close_cb)(void *arg);
+	void *close_arg;
+};
+
+enum { STORE_MAX_JOBS = 16384 };
+
+/* May one more job be posted? ERR_FULL, ERR_CLOSED. */
+int store_job_allowed(const struct store *s) must_check;
+void store_job_post(struct store *s, struct job *job);
+
+/* In every done of such a job, last of all: s may begin to close. */
+void store_job_over(struct store *s);
+
+#endif
