@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * artifacts: the files that scripts have written.
+ *
+ * Start at copy(). Export trusts no name: it creates below its directory,
+ * step by step, and follows no symbolic link there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl/ctl.h"
+#include "ctl/out.h"
+#include "proto/pack.h"
+
+#define TEMPORARY ".pinfold-export.tmp"
+
+static int list(struct ctl *ctl, const char *prefix, struct slice *result)
+{
+	struct buf args = {0};
+	int rc;
+
+	pack_text(&args, slice_str(prefix));
+	rc = buf_error(&args) ? ctl_fail(CTL_REFUSED, "out of memory")
+			      : ctl_call(ctl, "artifacts.list",
+					 pf_args(1, buf_slice(&args)), result);
+	buf_fini(&args);
+	return rc;
+}
+
+/* One row [name, size]. */
+static struct slice row(struct cursor *c, uint64_t *size)
+{
+	uint32_t n = cursor_array(c);
+	struct slice name = cursor_text(c);
+
+	*size = cursor_uint(c);
+	if (n != 2 && !c->error)
+		c->error = ERR_FORMAT;
+	return name;
+}
+
+static int print_rows(struct slice result)
+{
+	struct out_table t = {.columns = 2, .right = 1};
+	struct cursor c = cursor_of(result);
+	uint32_t n = cursor_array(&c);
+
+	while (n-- > 0 && !c.error) {
+		uint64_t size;
+		struct slice name = row(&c, &size);
+
+		out_cell(&t, "%" PRIu64, size);
+		out_cell_slice(&t, name);
+	}
+	if (c.error) {
+		buf_fini(&t.cells);
+		return ctl_nonsense("artifacts.list");
+	}
+	return out_table(&t);
+}
+
+static int run_ls(struct ctl *ctl)
+{
+	struct slice result;
+	int rc = list(ctl, ctl->nwords ? ctl->word[0] : "", &result);
+
+	if (rc != CTL_OK)
+		return rc;
+	return ctl->option[OPT_JSON] ? out_value(result) : print_rows(result);
+}
+
+/* The next range of an artifact: its bytes, and how long the whole is. */
+static int read_range(struct ctl *ctl, struct slice name, uint64_t offset,
+		      struct slice *bytes, uint64_t *size)
+{
+	struct buf args = {0};
+	struct slice result;
+	struct cursor c;
+	int rc;
+
+	pack_text(&args, name);
+	pack_uint(&args, offset);
+	pack_uint(&args, PROTO_RANGE);
+	rc = buf_error(&args) ? ctl_fail(CTL_REFUSED, "out of memory")
+			      : ctl_call(ctl, "artifacts.read",
+					 pf_args(3, buf_slice(&args)), &result);
+	buf_fini(&args);
+	if (rc != CTL_OK)
+		return rc;
+	c = cursor_of(result);
+	if (cursor_array(&c) != 2)
+		return ctl_nonsense("artifacts.read");
+	*bytes = cursor_text(&c);
+	*size = cursor_uint(&c);
+	return c.error ? ctl_nonsense("artifacts.read") : CTL_OK;
+}
+
+static int write_all(int fd, struct slice s)
+{
+	while (s.n > 0) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno != EINTR)
+			return ctl_fail(CTL_REFUSED, "cannot write: %s",
+					strerror(errno));
+		if (n > 0)
+			s = slice_of(s.p + n, s.n - (size_t)n);
+	}
+	return CTL_OK;
+}
+
+static int copy(struct ctl *ctl, struct slice name, int fd)
+{
+	uint64_t at = 0, size = 0;
+
+	do {
+		struct slice bytes;
+		int rc = read_range(ctl, name, at, &bytes, &size);
+
+		if (rc == CTL_OK)
+			rc = write_all(fd, bytes);
+		if (rc != CTL_OK)
+			return rc;
+		at += bytes.n;
+		if (bytes.n == 0 && at < size)
+			return ctl_fail(CTL_REFUSED,
+					"%.*s: changed while it was read",
+					(int)name.n, (const char *)name.p);
+	} while (at < size);
+	return CTL_OK;
+}
+
+static int run_cat(struct ctl *ctl)
+{
+	return copy(ctl, slice_str(ctl->word[0]), STDOUT_FILENO);
+}
+
+/* The directory `part` below `dir`, made when need be; takes `dir`. */
+static int step_into(int dir, const char *part)
+{
+	int fd = -1, saved;
+
+	if (mkdirat(dir, part, 0777) == 0 || errno == EEXIST)
+		fd = openat(dir, part,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	saved = errno;
+	close(dir);
+	errno = saved;
+	return fd;
+}
+
+/* No part of a name may be empty, "." or "..". */
+static bool name_ok(const char *name)
+{
+	if (!*name)
+		return false;
+	while (*name) {
+		size_t n = strcspn(name, "/");
+
+		if (n == 0 || strncmp(name, "..", n) == 0)
+			return false; /* strncmp sees "." and ".." */
+		name += n;
+		if (*name && !*++name)
+			return false;
+	}
+	return true;
+}
+
+/* Write one artifact below `root`, whole or not at all. */
+static int export_one(struct ctl *ctl, int root, char *name)
+{
+	struct slice whole = slice_str(name);
+	struct buf again = {0}; /* the name is cut into its parts */
+	int dir = dup(root), fd = -1, rc = CTL_REFUSED;
+	char *slash;
+
+	buf_add_slice(&again, whole);
+	while (dir >= 0 && (slash = strchr(name, '/'))) {
+		*slash = 0;
+		dir = step_into(dir, name);
+		name = slash + 1;
+	}
+	if (dir >= 0) {
+		(void)unlinkat(dir, TEMPORARY, 0);
+		fd = openat(dir, TEMPORARY,
+			    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	}
+	if (fd >= 0 && !buf_error(&again))
+		rc = copy(ctl, buf_slice(&again), fd);
+	if (fd < 0 || (rc == CTL_OK && renameat(dir, TEMPORARY, dir, name) < 0))
+		rc = ctl_fail(CTL_REFUSED, "%.*s: %s", (int)again.n,
+			      (const char *)again.p, strerror(errno));
+	if (fd >= 0) {
+		if (rc != CTL_OK)
+			(void)unlinkat(dir, TEMPORARY, 0);
+		close(fd);
+	}
+	if (dir >= 0)
+		close(dir);
+	buf_fini(&again);
+	return rc;
+}
+
+/* All names first: the list's bytes do not outlive the next call. */
+static int names_of(struct slice result, struct buf *names, uint32_t *n)
+{
+	struct cursor c = cursor_of(result);
+
+	*n = cursor_array(&c);
+	for (uint32_t i = 0; i < *n && !c.error; i++) {
+		uint64_t size;
+		struct slice name = row(&c, &size);
+
+		if (name.n && memchr(name.p, 0, name.n))
+			c.error = ERR_FORMAT;
+		buf_add_slice(names, name);
+		buf_add_byte(names, 0);
+	}
+	if (buf_error(names))
+		return ctl_fail(CTL_REFUSED, "out of memory");
+	return c.error ? ctl_nonsense("artifacts.list") : CTL_OK;
+}
+
+static int export_all(struct ctl *ctl, int root, struct buf *names, uint32_t n)
+{
+	char *name = (char *)names->p;
+	int rc = CTL_OK;
+
+	for (uint32_t i = 0; i < n; i++) {
+		char *next = name + strlen(name) + 1;
+		int one;
+
+		if (name_ok(name))
+			one = export_one(ctl, root, name);
+		else
+			one = ctl_fail(CTL_REFUSED, "a name that cannot be a "
+						    "file's was passed over");
+		if (one > CTL_REFUSED)
+			return one;
+		if (one != CTL_OK)
+			rc = one;
+		name = next;
+	}
+	return rc;
+}
+
+static int run_export(struct ctl *ctl)
+{
+	const char *dir = ctl->word[0];
+	struct buf names = {0};
+	struct slice result;
+	uint32_t n = 0;
+	int root, rc = list(ctl, ctl->nwords > 1 ? ctl->word[1] : "", &result);
+
+	if (rc == CTL_OK)
+		rc = names_of(result, &names, &n);
+	if (rc == CTL_OK) {
+		(void)mkdir(dir, 0777);
+		root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (root < 0) {
+			rc = ctl_fail(CTL_REFUSED, "%s: %s", dir,
+				      strerror(errno));
+		} else {
+			rc = export_all(ctl, root, &names, n);
+			close(root);
+		}
+	}
+	buf_fini(&names);
+	return rc;
+}
+
+const struct command artifact_commands[] = {
+	{"artifacts ls", "[PREFIX]", "print sizes and names", NULL, 0, 1, 0,
+	 run_ls},
+	{"artifacts cat", "NAME", "print the content of one", NULL, 1, 1, 0,
+	 run_cat},
+	{"artifacts export", "DIR [PREFIX]", "write them out as files",
+	 "Files of the same name are replaced, each at once.", 1, 2, 0,
+	 run_export},
+	{0},
+};

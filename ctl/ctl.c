@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ctl: the connection, and what its failures mean to the person in front.
+ */
+#include "ctl/ctl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ctl/out.h"
+
+enum { SECONDS = 10 };
+
+int ctl_fail(int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fputs("pinfold: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return code;
+}
+
+int ctl_nonsense(const char *method)
+{
+	return ctl_fail(CTL_PROTOCOL,
+			"the broker's answer to %s makes no sense to this "
+			"version (" PROTO_RELEASE ")",
+			method);
+}
+
+int ctl_int(const char *name, const char *text, int64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoll(text, &end, 10);
+	if (errno || end == text || *end)
+		return ctl_fail(CTL_USAGE,
+				"%s: '%s' is no number, expected one such as "
+				"10",
+				name, text);
+	return CTL_OK;
+}
+
+static int unreachable(const struct ctl *ctl, int error)
+{
+	const char *hint = "Is the path right? Say which socket with -s PATH, "
+			   "or -c CONFIG.";
+
+	if (error == ERR_CLOSED)
+		hint = "The socket is there but nobody listens: the broker "
+		       "has ended.\n  Start it with: pinfoldd -c CONFIG";
+	else if (error == ERR_ABSENT)
+		hint = "Start the broker with: pinfoldd -c CONFIG\n  or say "
+		       "which socket with -s PATH, or -c CONFIG.";
+	else if (error == ERR_DENIED)
+		hint = "Run this as the user that pinfoldd runs as, or as "
+		       "root.";
+	return ctl_fail(CTL_UNREACHABLE, "no broker at %s: %s\n  %s", ctl->path,
+			strerror(errno), hint);
+}
+
+int ctl_broken(const struct ctl *ctl, int error)
+{
+	switch (error) {
+	case ERR_CLOSED:
+		return ctl_fail(CTL_UNREACHABLE,
+				"the broker at %s has closed the connection",
+				ctl->path);
+	case ERR_TIMEOUT:
+		return ctl_fail(CTL_UNREACHABLE,
+				"the broker at %s does not answer; wait "
+				"longer with --timeout SECONDS",
+				ctl->path);
+	case ERR_FORMAT:
+	case ERR_TYPE:
+		return ctl_fail(CTL_PROTOCOL,
+				"what listens at %s does not speak this "
+				"version of the protocol",
+				ctl->path);
+	case ERR_RANGE:
+		return ctl_fail(CTL_REFUSED, "more than fits in one message");
+	default:
+		return ctl_fail(CTL_UNREACHABLE,
+				"the connection to %s failed: %s", ctl->path,
+				err_name(error));
+	}
+}
+
+static int timeout_ms(const struct ctl *ctl, int seconds)
+{
+	/* checked by main */
+	if (ctl->option[OPT_TIMEOUT])
+		seconds = atoi(ctl->option[OPT_TIMEOUT]);
+	return seconds * 1000;
+}
+
+int ctl_connect(struct ctl *ctl)
+{
+	int rc;
+
+	if (ctl->conn)
+		return CTL_OK;
+	rc = ctl_find_socket(ctl);
+	if (rc != CTL_OK)
+		return rc;
+	rc = pf_conn_open(ctl->path, timeout_ms(ctl, SECONDS), &ctl->conn);
+	return rc < 0 ? unreachable(ctl, rc) : CTL_OK;
+}
+
+static int refused(const char *method, const struct pf_error *e)
+{
+	struct buf text = {0};
+
+	out_safe(e->message.n ? e->message : e->word, &text);
+	if (e->message.n && e->word.n) {
+		buf_addf(&text, " (");
+		out_safe(e->word, &text);
+		buf_addf(&text, ")");
+	}
+	ctl_fail(CTL_REFUSED, "%s: %.*s", method, (int)text.n,
+		 text.n ? (const char *)text.p : "");
+	buf_fini(&text);
+	return CTL_REFUSED;
+}
+
+int ctl_call_slow(struct ctl *ctl, const char *method, struct pf_args args,
+		  int least, struct slice *result)
+{
+	struct pf_item item;
+	int rc = ctl_connect(ctl);
+
+	if (rc != CTL_OK)
+		return rc;
+	rc = pf_conn_call(ctl->conn, method, args, timeout_ms(ctl, least),
+			  &item);
+	if (rc < 0)
+		return ctl_broken(ctl, rc);
+	if (item.kind == PF_ERROR)
+		return refused(method, &item.error);
+	*result = item.result;
+	return CTL_OK;
+}
+
+int ctl_call(struct ctl *ctl, const char *method, struct pf_args args,
+	     struct slice *result)
+{
+	return ctl_call_slow(ctl, method, args, SECONDS, result);
+}

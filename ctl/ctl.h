@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ctl: what the commands of `pinfold` share: the options, the connection to
+ * the broker's control socket, exit codes.
+ *
+ * A new command is one row in the table of its group's file; a new group is
+ * one file and one line in main.c.
+ */
+#ifndef PF_CTL_H
+#define PF_CTL_H
+
+#include "clients/c/blocking.h"
+
+/* Documented in --help; scripts rely on them. */
+enum {
+	CTL_OK = 0,
+	CTL_REFUSED = 1, /* the broker said no, or it could not be done here */
+	CTL_USAGE = 2,
+	CTL_UNREACHABLE = 69,
+	CTL_PROTOCOL = 70, /* the answer makes no sense to this version */
+};
+
+enum option {
+	OPT_SOCKET,
+	OPT_CONFIG,
+	OPT_JSON,
+	OPT_TIMEOUT,
+	OPT_HELP,
+	OPT_VERSION, /* up to here they go with every command */
+	OPT_TTL,
+	OPT_FROM,
+	OPT_NUMBER,
+	OPT_NO_WAIT,
+	OPT_COUNT,
+};
+
+struct ctl {
+	const char *option[OPT_COUNT]; /* NULL: not given; "" for flags */
+	char **word;		       /* the command's own arguments */
+	int nwords;
+	struct pf_conn *conn;
+	char path[128]; /* of the control socket */
+};
+
+struct command {
+	const char *name; /* "status", "kv get" */
+	const char *args; /* for the usage line */
+	const char *help; /* one line */
+	const char *more; /* may be NULL; further lines for --help */
+	int min, max;	  /* words after the name; max -1: any number */
+	uint32_t options; /* bits of enum option beyond the common ones */
+	int (*run)(struct ctl *ctl); /* one of CTL_* */
+};
+
+#define OPTION(o) (1u << (o))
+
+/* Groups; each ends with a row of zeros. */
+extern const struct command status_commands[];
+extern const struct command kv_commands[];
+extern const struct command artifact_commands[];
+extern const struct command bus_commands[];
+extern const struct command life_commands[];
+
+/* "pinfold: " and the text to stderr; returns `code`. */
+int ctl_fail(int code, const char *fmt, ...) printf_like(2, 3);
+
+/*
+ * Call the broker, connecting first when need be. CTL_OK: *result is one
+ * packed value that lives until the next call. Else the reason was printed,
+ * and the code is for main to exit with.
+ */
+int ctl_call(struct ctl *ctl, const char *method, struct pf_args args,
+	     struct slice *result) must_check;
+
+/* The same with `least` seconds to answer, if --timeout says nothing. */
+int ctl_call_slow(struct ctl *ctl, const char *method, struct pf_args args,
+		  int least, struct slice *result) must_check;
+
+/* Connect if not connected. CTL_OK or a code, the reason printed. */
+int ctl_connect(struct ctl *ctl) must_check;
+
+/* What a failure of pf_conn_* means to the user; prints it. */
+int ctl_broken(const struct ctl *ctl, int error);
+
+/* "the broker's answer to METHOD makes no sense"; CTL_PROTOCOL. */
+int ctl_nonsense(const char *method);
+
+/* A whole number from an option or argument; CTL_USAGE with a message. */
+int ctl_int(const char *name, const char *text, int64_t *out) must_check;
+
+/* The control socket's path into ctl->path: -s, -c, $PINFOLD_CONTROL, the
+ * usual configuration, the usual place. CTL_OK or CTL_USAGE. */
+int ctl_find_socket(struct ctl *ctl) must_check;
+
+#endif
