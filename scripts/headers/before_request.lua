@@ -1,0 +1,1 @@
+edit(mut.req, config and config.request)

@@ -1,0 +1,1 @@
+edit(mut.resp, config and config.response)

@@ -1,0 +1,1 @@
+count("after_request", host())

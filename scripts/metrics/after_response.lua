@@ -1,0 +1,4 @@
+count("after_response", host())
+if ctx.resp then
+  count("status", ctx.resp.status_code)
+end

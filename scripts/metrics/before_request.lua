@@ -1,0 +1,1 @@
+count("before_request", host())

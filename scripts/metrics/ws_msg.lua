@@ -1,0 +1,1 @@
+count("ws_msg", ws.direction .. "." .. ws.opcode_name)

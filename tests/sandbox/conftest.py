@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`who`: each test once as root (whose workers drop their uid), where the
+tests run as root, and once as an ordinary user."""
+
+import probe
+
+
+def pytest_generate_tests(metafunc):
+    if "who" in metafunc.fixturenames:
+        metafunc.parametrize("who", probe.identities())

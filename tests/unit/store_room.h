@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_room: a loop, a temporary directory and a store in it, for the tests
+ * of whatever stands on the store. Each test runs once per engine.
+ */
+#ifndef PF_TESTS_STORE_ROOM_H
+#define PF_TESTS_STORE_ROOM_H
+
+#include <criterion/criterion.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "broker/store.h"
+#include "lib/log.h"
+
+struct room {
+	uv_loop_t loop;
+	char dir[64];
+	struct store_options options;
+	struct store *store;
+	bool closed;
+};
+
+static inline void room_store_open(struct room *r)
+{
+	char why[STORE_WHY];
+
+	cr_assert_eq(store_open(&r->store, &r->loop, r->dir, &r->options, why),
+		     OK, "%s", why);
+}
+
+static inline void room_open(struct room *r, const struct store_options *o)
+{
+	*r = (struct room){.options = *o};
+	log_setup(LOG_ERROR, false);
+	strcpy(r->dir, "/tmp/pinfold-test-XXXXXX");
+	cr_assert(mkdtemp(r->dir));
+	cr_assert_eq(uv_loop_init(&r->loop), 0);
+	room_store_open(r);
+}
+
+static inline void room_on_closed(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static inline void room_store_close(struct room *r)
+{
+	r->closed = false;
+	store_close(r->store, room_on_closed, &r->closed);
+	while (!r->closed)
+		uv_run(&r->loop, UV_RUN_ONCE);
+}
+
+static inline int room_remove(const char *path, const struct stat *st, int type,
+			      struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static inline void room_remove_dir(const char *dir)
+{
+	nftw(dir, room_remove, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static inline void room_close(struct room *r)
+{
+	room_store_close(r);
+	uv_run(&r->loop, UV_RUN_DEFAULT);
+	cr_assert_eq(uv_loop_close(&r->loop), 0);
+	room_remove_dir(r->dir);
+}
+
+/* Runs the loop until *flag. */
+#define room_wait(r, flag)                                                     \
+	do {                                                                   \
+		while (!(flag))                                                \
+			uv_run(&(r)->loop, UV_RUN_ONCE);                       \
+	} while (0)
+
+/* An answer of whatever kind. */
+struct answer {
+	int calls, status;
+	int64_t number;
+	struct buf text;
+	size_t n;
+	bool more;
+};
+
+static inline void answer_fini(struct answer *a)
+{
+	buf_fini(&a->text);
+	*a = (struct answer){0};
+}
+
+static inline void on_status(void *arg, int status)
+{
+	struct answer *a = arg;
+
+	a->calls++;
+	a->status = status;
+}
+
+static inline void on_value(void *arg, int status, struct slice value)
+{
+	struct answer *a = arg;
+
+	on_status(a, status);
+	buf_clear(&a->text);
+	buf_add_slice(&a->text, value);
+}
+
+static inline void on_number(void *arg, int status, int64_t number)
+{
+	struct answer *a = arg;
+
+	on_status(a, status);
+	a->number = number;
+}
+
+/* Three engines: the mem one with and without a cache that answers. */
+enum { KINDS = 3 };
+
+static inline struct store_options kind_options(int kind)
+{
+	struct store_options o = {.kind = kind < 2 ? STORE_MEM : STORE_ROCKSDB};
+
+	o.cold = kind == 1;
+	o.floor_bytes = 1; /* the machine's own disk is not under test */
+	return o;
+}
+
+#define each_kind(o)                                                           \
+	for (int kind_ = 0; kind_ < KINDS; kind_++)                            \
+		for (struct store_options o = kind_options(kind_), *once_ = &o; \
+		     once_; once_ = NULL)
+
+static inline bool answer_is(const struct answer *a, const char *text)
+{
+	return slice_is(buf_slice(&a->text), text);
+}
+
+#endif
