@@ -52,6 +52,13 @@ void admin_artifacts_list(struct admin_call *a);
 void admin_artifacts_read(struct admin_call *a);
 void admin_status(struct admin_call *a);
 void admin_script_list(struct admin_call *a);
+void admin_reload(struct admin_call *a);
+void admin_script_show(struct admin_call *a);
+void admin_script_reload(struct admin_call *a);
+void admin_script_restart(struct admin_call *a);
+void admin_script_enable(struct admin_call *a);
+void admin_script_disable(struct admin_call *a);
+void admin_pack_script(struct buf *out, const struct script *s);
 void admin_bus_subscribe(struct admin_call *a);
 void admin_log_subscribe(struct admin_call *a);
 

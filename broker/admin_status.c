@@ -71,7 +71,7 @@ static void pack_counts(struct buf *out, const struct script *s)
 	pack_pair(out, "queue", s->crew->nqueue);
 }
 
-static void pack_script(struct buf *out, const struct script *s)
+void admin_pack_script(struct buf *out, const struct script *s)
 {
 	pack_map(out, 10 + (s->why != NULL));
 	pack_cstr(out, "name");
@@ -98,7 +98,7 @@ static void pack_scripts(struct buf *out, const struct broker *b)
 
 	pack_array(out, (uint32_t)r->n);
 	for (size_t i = 0; i < r->n; i++)
-		pack_script(out, r->scripts[i]);
+		admin_pack_script(out, r->scripts[i]);
 }
 
 void admin_script_list(struct admin_call *a)

@@ -74,7 +74,12 @@ static struct slice seq_key(uint8_t key[KEY_N], uint64_t seq)
 	return slice_of(key, KEY_N);
 }
 
-static void bus_unref(struct bus *bus)
+void bus_ref(struct bus *bus)
+{
+	bus->refs++;
+}
+
+void bus_unref(struct bus *bus)
 {
 	if (--bus->refs == 0)
 		free(bus);

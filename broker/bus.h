@@ -48,6 +48,10 @@ int bus_open(struct bus **out, struct store *store,
 /* Drops all subscribers without a call. Before store_close(). */
 void bus_close(struct bus *bus);
 
+/* For calls that outlive bus_close(): the memory stays until all let go. */
+void bus_ref(struct bus *bus);
+void bus_unref(struct bus *bus);
+
 /*
  * Events on their way into the log. bus_add() numbers an event and puts it
  * into the batch; it must be followed by store_apply() of that batch before

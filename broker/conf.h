@@ -32,10 +32,10 @@ struct conf_list {
 
 /*
  * What a script may touch, as prefixes (of the bus the file may say `m.*`;
- * here that is `m.`). `given` false: the key is absent, and the default of the
- * script's dialect holds (for hook files everything but providers). `given` and
- * empty: nothing. Naming only one of kv.read and kv.write leaves the other
- * empty.
+ * here that is `m.`). `given` false: the key is absent, and the default of
+ * the script's dialect holds (for hook files everything but providers).
+ * `given` and empty: nothing. Naming only one of kv.read and kv.write leaves
+ * the other empty.
  */
 struct conf_grant {
 	bool given;

@@ -37,6 +37,8 @@ struct commit {
 
 static void commit_free(struct commit *c)
 {
+	kv_unref(c->ctx.kv);
+	bus_unref(c->ctx.bus);
 	buf_fini(&c->bytes);
 	free(c);
 }
@@ -239,6 +241,8 @@ int effects_apply(const struct effects_ctx *ctx, const struct effects_run *run,
 	c->hops = run->hops;
 	c->script = run->script;
 	c->seq = seq;
+	kv_ref(ctx->kv);
+	bus_ref(ctx->bus);
 	bus_tx_init(&c->bus);
 	r = n ? begin(c, run, n) : apply(c);
 	if (r < 0)

@@ -44,6 +44,10 @@ int kv_open(struct kv **out, struct store *store,
  * be called before store_close(). */
 void kv_close(struct kv *kv);
 
+/* For calls that outlive kv_close(): the memory stays until all let go. */
+void kv_ref(struct kv *kv);
+void kv_unref(struct kv *kv);
+
 /* The value, appended to out; ERR_ABSENT; ERR_AGAIN: use kv_get(). */
 int kv_try_get(struct kv *kv, struct slice key, struct buf *out) must_check;
 

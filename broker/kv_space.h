@@ -47,7 +47,4 @@ int kv_record(const struct kv *kv, struct slice record, uint64_t *expiry,
 void kv_sweep_at(struct kv *kv, uint64_t at);
 void kv_sweep_start(struct kv *kv);
 
-void kv_ref(struct kv *kv);
-void kv_unref(struct kv *kv);
-
 #endif

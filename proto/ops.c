@@ -9,25 +9,27 @@
 #include "proto/proto.h"
 #include "proto/unpack.h"
 
+#define NAME(text) text, sizeof(text) - 1
+
 const struct op_info op_table[OP_COUNT] = {
-	[OP_REQ_SET_HOST] = {"req.set_host", "v"},
-	[OP_REQ_SET_SCHEME] = {"req.set_scheme", "v"},
-	[OP_REQ_SET_METHOD] = {"req.set_method", "n"},
-	[OP_REQ_SET_PATH] = {"req.set_path", "s"},
-	[OP_REQ_SET_QUERY] = {"req.set_query", "v"},
-	[OP_REQ_SET_URL] = {"req.set_url", "v"},
-	[OP_REQ_SET_BODY] = {"req.set_body", "b"},
-	[OP_REQ_SET_HEADER] = {"req.set_header", "nv"},
-	[OP_REQ_ADD_HEADER] = {"req.add_header", "nv"},
-	[OP_REQ_DEL_HEADER] = {"req.del_header", "n"},
-	[OP_RESP_SET_STATUS] = {"resp.set_status", "i"},
-	[OP_RESP_SET_BODY] = {"resp.set_body", "b"},
-	[OP_RESP_SET_HEADER] = {"resp.set_header", "nv"},
-	[OP_RESP_ADD_HEADER] = {"resp.add_header", "nv"},
-	[OP_RESP_DEL_HEADER] = {"resp.del_header", "n"},
-	[OP_WS_SET_DATA] = {"ws.set_data", "b"},
-	[OP_WS_DROP] = {"ws.drop", ""},
-	[OP_CTX_SET_FINISH] = {"ctx.set_finish", ""},
+	[OP_REQ_SET_HOST] = {NAME("req.set_host"), "v"},
+	[OP_REQ_SET_SCHEME] = {NAME("req.set_scheme"), "v"},
+	[OP_REQ_SET_METHOD] = {NAME("req.set_method"), "n"},
+	[OP_REQ_SET_PATH] = {NAME("req.set_path"), "s"},
+	[OP_REQ_SET_QUERY] = {NAME("req.set_query"), "v"},
+	[OP_REQ_SET_URL] = {NAME("req.set_url"), "v"},
+	[OP_REQ_SET_BODY] = {NAME("req.set_body"), "b"},
+	[OP_REQ_SET_HEADER] = {NAME("req.set_header"), "nv"},
+	[OP_REQ_ADD_HEADER] = {NAME("req.add_header"), "nv"},
+	[OP_REQ_DEL_HEADER] = {NAME("req.del_header"), "n"},
+	[OP_RESP_SET_STATUS] = {NAME("resp.set_status"), "i"},
+	[OP_RESP_SET_BODY] = {NAME("resp.set_body"), "b"},
+	[OP_RESP_SET_HEADER] = {NAME("resp.set_header"), "nv"},
+	[OP_RESP_ADD_HEADER] = {NAME("resp.add_header"), "nv"},
+	[OP_RESP_DEL_HEADER] = {NAME("resp.del_header"), "n"},
+	[OP_WS_SET_DATA] = {NAME("ws.set_data"), "b"},
+	[OP_WS_DROP] = {NAME("ws.drop"), ""},
+	[OP_CTX_SET_FINISH] = {NAME("ctx.set_finish"), ""},
 };
 
 enum op op_parse(struct slice name)
@@ -35,7 +37,8 @@ enum op op_parse(struct slice name)
 	int i;
 
 	for (i = 0; i < OP_COUNT; i++)
-		if (slice_is(name, op_table[i].name))
+		if (name.n == op_table[i].len &&
+		    memcmp(name.p, op_table[i].name, name.n) == 0)
 			break;
 	return (enum op)i;
 }

@@ -44,6 +44,7 @@ enum op {
 
 struct op_info {
 	const char *name;
+	size_t len;	  /* of name */
 	const char *args; /* one letter each: s string, n header name,
 			     v header value, b bytes, i status 100..999 */
 };

@@ -38,19 +38,24 @@ enum code code_parse(struct slice name)
 	return (enum code)i;
 }
 
+#define NAME(text) text, sizeof(text) - 1
+
 const struct hook_info hook_table[HOOK_COUNT] = {
-	[HOOK_FLUSH] = {"flush", false, true, false, false},
-	[HOOK_CONNECT] = {"connect", true, true, true, true},
-	[HOOK_BEFORE_REQUEST] = {"before_request", true, true, true, true},
-	[HOOK_AFTER_REQUEST] = {"after_request", true, true, true, true},
-	[HOOK_BEFORE_RESPONSE] = {"before_response", true, true, true, true},
-	[HOOK_AFTER_RESPONSE] = {"after_response", false, true, true, false},
-	[HOOK_ERROR] = {"error", false, true, true, false},
-	[HOOK_CLOSE] = {"close", false, true, true, false},
-	[HOOK_WS_OPEN] = {"ws_open", false, true, true, false},
-	[HOOK_WS_MSG] = {"ws_msg", true, true, true, false},
-	[HOOK_WS_CLOSE] = {"ws_close", false, true, true, false},
-	[HOOK_BUS] = {"bus", false, false, false, false},
+	[HOOK_FLUSH] = {NAME("flush"), false, true, false, false},
+	[HOOK_CONNECT] = {NAME("connect"), true, true, true, true},
+	[HOOK_BEFORE_REQUEST] = {NAME("before_request"), true, true, true,
+				 true},
+	[HOOK_AFTER_REQUEST] = {NAME("after_request"), true, true, true, true},
+	[HOOK_BEFORE_RESPONSE] = {NAME("before_response"), true, true, true,
+				  true},
+	[HOOK_AFTER_RESPONSE] = {NAME("after_response"), false, true, true,
+				 false},
+	[HOOK_ERROR] = {NAME("error"), false, true, true, false},
+	[HOOK_CLOSE] = {NAME("close"), false, true, true, false},
+	[HOOK_WS_OPEN] = {NAME("ws_open"), false, true, true, false},
+	[HOOK_WS_MSG] = {NAME("ws_msg"), true, true, true, false},
+	[HOOK_WS_CLOSE] = {NAME("ws_close"), false, true, true, false},
+	[HOOK_BUS] = {NAME("bus"), false, false, false, false},
 };
 
 enum hook hook_parse(struct slice name)
@@ -58,7 +63,8 @@ enum hook hook_parse(struct slice name)
 	int i;
 
 	for (i = 0; i < HOOK_COUNT; i++)
-		if (slice_is(name, hook_table[i].name))
+		if (name.n == hook_table[i].len &&
+		    memcmp(name.p, hook_table[i].name, name.n) == 0)
 			break;
 	return (enum hook)i;
 }

@@ -73,6 +73,7 @@ enum hook {
 
 struct hook_info {
 	const char *name; /* method name and file name without .lua */
+	size_t len;	  /* of name */
 	bool decide;	  /* else observe: never fails the caller */
 	bool wire;	  /* a proxy may send it */
 	bool needs_id;	  /* the event must carry `id` */

@@ -157,9 +157,69 @@ static void mark(struct scan *s, size_t at)
 		s->marks_lost = true;
 }
 
+/* Up, out of every container that has no element left; false at the top. */
+static bool climb(struct scan *s)
+{
+	while (s->left[s->depth] == 0) {
+		if (s->depth == 0)
+			return false;
+		s->depth--;
+	}
+	return true;
+}
+
+/*
+ * Elements of one container that need no table: small integers and short
+ * strings, which most of an event is. Stops before anything else.
+ */
+static void run_plain(struct scan *s, struct slice b)
+{
+	uint32_t left = s->left[s->depth];
+	size_t at = s->at;
+
+	while (left > 0 && at < b.n) {
+		uint8_t first = b.p[at];
+		size_t step = 1;
+
+		if (first >= 0xa0 && first <= 0xbf)
+			step += first & 0x1f;
+		else if (first >= 0x80)
+			break;
+		if (step > b.n - at)
+			break;
+		if (s->depth == 3)
+			mark(s, at);
+		at += step;
+		left--;
+	}
+	s->left[s->depth] = left;
+	s->at = at;
+}
+
+/* One element of any kind; 1, 0 when its head is not whole, ERR_*. */
+static int run_one(struct scan *s, struct slice b)
+{
+	uint8_t level = s->depth;
+	size_t at = s->at, end;
+	int r;
+
+	/* Counted before the walk goes down, put back if incomplete. */
+	s->left[level]--;
+	r = element(s, b, at, &end);
+	if (r <= 0) {
+		s->left[level]++;
+		return r;
+	}
+	if (end > s->max)
+		return ERR_RANGE;
+	if (level == 3)
+		mark(s, at);
+	s->at = end;
+	return 1;
+}
+
 int scan_next(struct scan *s, struct slice b, size_t *len)
 {
-	size_t end;
 	int r;
 
 	if (!s->begun)
@@ -167,30 +227,18 @@ int scan_next(struct scan *s, struct slice b, size_t *len)
 	for (;;) {
 		if (s->at > b.n)
 			return 0; /* the content is still on its way */
-		while (s->left[s->depth] == 0) {
-			if (s->depth == 0) {
-				*len = s->at;
-				s->begun = false;
-				return 1;
-			}
-			s->depth--;
+		if (!climb(s)) {
+			*len = s->at;
+			s->begun = false;
+			return s->at > s->max ? ERR_RANGE : 1;
 		}
-		if (s->at == b.n)
-			return 0;
-		/* Taken before the walk goes down, put back if incomplete. */
-		s->left[s->depth]--;
-		if (s->depth == 3)
-			mark(s, s->at);
-		r = element(s, b, s->at, &end);
-		if (r <= 0) {
-			s->left[s->depth]++;
-			if (s->depth == 3 && s->nmarks && !s->marks_lost)
-				s->nmarks--;
+		run_plain(s, b);
+		if (s->left[s->depth] == 0)
+			continue;
+		if (s->at >= b.n)
+			return s->at > s->max ? ERR_RANGE : 0;
+		if ((r = run_one(s, b)) <= 0)
 			return r;
-		}
-		if (end > s->max)
-			return ERR_RANGE;
-		s->at = end;
 	}
 }
 

@@ -92,7 +92,6 @@ ws = nil
 ---@field name string
 ---@field from string the script that emitted it
 ---@field data any
----@field hops integer how many events led to this one
 
 ---Only in bus.lua.
 ---@type BusEvent

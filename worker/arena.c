@@ -21,7 +21,10 @@
 #include <unistd.h>
 
 static struct {
-	size_t used, limit, soft;
+	size_t used, limit;
+	size_t mark; /* what heap_soft said */
+	size_t soft; /* where on_soft is told next: mark, or half way from
+			there to the limit */
 	void (*on_soft)(void *arg);
 	void *arg;
 } heap;
@@ -31,12 +34,12 @@ void heap_setup(size_t limit, void (*on_soft)(void *arg), void *arg)
 	heap.limit = limit;
 	heap.on_soft = on_soft;
 	heap.arg = arg;
-	heap.soft = limit / 4 * 3;
+	heap_soft(limit / 4 * 3);
 }
 
 void heap_soft(size_t soft)
 {
-	heap.soft = soft;
+	heap.mark = heap.soft = soft;
 }
 
 size_t heap_used(void)
@@ -56,9 +59,20 @@ static void charge(size_t n)
 	if (heap.limit && heap.used > heap.limit)
 		_exit(EXIT_WORKER_MEMORY);
 	if (heap.soft && heap.used >= heap.soft && heap.on_soft) {
-		heap.soft = 0; /* told once */
+		heap.soft = heap.used + heap.limit / 64;
+		if (heap.limit > heap.used)
+			heap.soft += (heap.limit - heap.used) / 2;
 		heap.on_soft(heap.arg);
 	}
+}
+
+/* n bytes went out of use. Clearly below the mark, it counts anew; a heap that
+ * stays around it does not tell at each step. */
+static void discharge(size_t n)
+{
+	heap.used -= n;
+	if (heap.used + heap.limit / 16 < heap.mark)
+		heap.soft = heap.mark;
 }
 
 #ifdef PINFOLD_SANITIZE
@@ -71,7 +85,7 @@ void *arena_get(size_t size)
 
 void arena_put(void *p, size_t size)
 {
-	heap.used -= size;
+	discharge(size);
 	free(p);
 }
 
@@ -80,7 +94,7 @@ void *arena_resize(void *p, size_t old, size_t size)
 	if (size > old)
 		charge(size - old);
 	else
-		heap.used -= old - size;
+		discharge(old - size);
 	return realloc(p, size);
 }
 
@@ -218,7 +232,7 @@ static __attribute__((noinline)) struct span *new_span(unsigned class)
 static void free_span(struct span *span)
 {
 	unlist_span(span);
-	heap.used -= SPAN;
+	discharge(SPAN);
 	if (pool_n < POOL_MAX)
 		pool_push(span);
 	else
@@ -284,7 +298,7 @@ static void *large_get(size_t size)
 static void large_put(void *p, size_t size)
 {
 	size = whole_pages(size);
-	heap.used -= size;
+	discharge(size);
 	if (size > KEPT_MAX) {
 		munmap(p, size);
 		return;
@@ -307,7 +321,7 @@ static void *large_resize(void *p, size_t old, size_t size)
 	if (size > old)
 		charge(size - old);
 	else
-		heap.used -= old - size;
+		discharge(old - size);
 	p = mremap(p, old, size, MREMAP_MAYMOVE);
 	if (p == MAP_FAILED)
 		_exit(EXIT_WORKER_MEMORY);

@@ -95,7 +95,6 @@ static int index_fields(lua_State *L, enum view v)
 	if (body != BODY_COUNT) {
 		if (f == FIELD_TEXT && !has_text(l))
 			return 0;
-		l->ctx.kept[v] |= BIT(f);
 		return ctx_body_index(L, l, body);
 	}
 	push_value(L, l, v, f);

@@ -15,12 +15,13 @@ struct where {
 };
 
 static const struct {
+	enum view view;
 	enum op op;
 	enum field field;
 } places[BODY_COUNT] = {
-	[BODY_REQ] = {OP_REQ_SET_BODY, FIELD_BODY},
-	[BODY_RESP] = {OP_RESP_SET_BODY, FIELD_BODY},
-	[BODY_WS] = {OP_WS_SET_DATA, FIELD_DATA},
+	[BODY_REQ] = {VIEW_REQ, OP_REQ_SET_BODY, FIELD_BODY},
+	[BODY_RESP] = {VIEW_RESP, OP_RESP_SET_BODY, FIELD_BODY},
+	[BODY_WS] = {VIEW_WS, OP_WS_SET_DATA, FIELD_DATA},
 };
 
 static struct where find(struct ctx *c, enum body which)
@@ -88,8 +89,12 @@ static int push_fetched(lua_State *L, const struct answer *a)
 }
 
 /* Bodies are kept at once: to make the string again is dear. */
-static int keep(lua_State *L)
+static int keep(lua_State *L, struct lane *l)
 {
+	size_t n;
+	const char *key = lua_tolstring(L, 2, &n);
+
+	l->ctx.kept[l->fetch.view] |= 1u << field_parse(slice_of(key, n));
 	lua_pushvalue(L, 2);
 	lua_pushvalue(L, -2);
 	lua_rawset(L, 1);
@@ -99,7 +104,7 @@ static int keep(lua_State *L)
 static int keep_fetched(lua_State *L, const struct answer *a)
 {
 	push_fetched(L, a);
-	return keep(L);
+	return keep(L, lane_of(L));
 }
 
 int ctx_body_index(lua_State *L, struct lane *l, enum body which)
@@ -109,9 +114,10 @@ int ctx_body_index(lua_State *L, struct lane *l, enum body which)
 	if (w.length == 0)
 		return 0;
 	check_size(L, l, which, w.length);
+	l->fetch.view = places[which].view;
 	if (!w.lazy) {
 		lua_pushlstring(L, (const char *)w.text.p, w.text.n);
-		return keep(L);
+		return keep(L, l);
 	}
 	begin_fetch(l, which, w.length, keep_fetched);
 	return lane_fetch(L, false);

@@ -15,9 +15,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Limit in bytes (0: none), and who is told, once each time the use passes
- * `soft` bytes upwards (set again by heap_soft). Async context: the callback
- * may only set flags or arm a hook. */
+/*
+ * Limit in bytes (0: none), and who is told when the use passes a mark
+ * upwards: three quarters of the limit, or what heap_soft says; after that at
+ * half of what is left, and so on, until the use is clearly below the mark
+ * again. Async context: the callback may only set flags or arm a hook.
+ */
 void heap_setup(size_t limit, void (*on_soft)(void *arg), void *arg);
 void heap_soft(size_t soft);
 size_t heap_used(void);

@@ -55,6 +55,7 @@ struct fetch {
 	uint64_t total;	   /* bytes there are, when `sized` */
 	bool sized;	   /* else the first answer tells */
 	bool wait;
+	enum view view; /* of a body: whose field it is */
 	struct buf bytes;
 	lane_k done;
 };

@@ -56,7 +56,7 @@ int chunk_load(lua_State *L, struct slice text, const char *name) must_check;
 /* Raises when the run is late. For loops in C that may last. */
 void vm_poll(lua_State *L);
 
-/* Collect garbage now, and set the heap's next mark. */
+/* Collect garbage now: the heap had asked for it. */
 void vm_collect(lua_State *L);
 
 /* Raises unless n more bytes will fit; collects first if they do not. */

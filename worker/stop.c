@@ -107,17 +107,8 @@ void vm_poll(lua_State *L)
 
 void vm_collect(lua_State *L)
 {
-	size_t limit = heap_limit(), used, mark = limit / 4 * 3;
-
 	vm_of(L)->collect = false;
 	lua_gc(L, LUA_GCCOLLECT);
-	used = heap_used();
-	/* What is left may be alive: come back half way to the end, so that a
-	 * full heap is not collected at every allocation. */
-	if (limit > used && used + (limit - used) / 2 > mark)
-		mark = used + (limit - used) / 2;
-	if (limit)
-		heap_soft(mark);
 }
 
 void vm_room(lua_State *L, size_t n)

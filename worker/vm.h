@@ -91,7 +91,8 @@ int vm_compile(struct vm *vm, struct slice text,
 	       const char *chunkname) must_check;
 
 /* Push a fresh environment on L: _G and _ENV are itself, the rest is read
- * through to the baseline. */
+ * through to the baseline. So a script may give a global of the baseline
+ * another value, but not nil. load and require use the latest one. */
 void vm_env_push(struct vm *vm, lua_State *L);
 
 /* Make the table on top of L the environment of the function at `index`

@@ -21,7 +21,6 @@ from pinfold_mitm.state import State
 # Responses that may never end: they are handed on as they come.
 ENDLESS = ("text/event-stream", "multipart/x-mixed-replace", "application/grpc")
 WRITE_TIMEOUT = 30.0        # an answer is taken for written after so long
-FLUSH_TIMEOUT = 10.0
 
 
 def log(level, line):
@@ -61,6 +60,8 @@ class Pinfold:
                           "Contact the upstream of a CONNECT only when a request "
                           "is let through (sets connection_strategy=lazy and "
                           "upstream_cert=false).")
+        loader.add_option("pinfold_flush_timeout_ms", int, 10000,
+                          "How long the proxy's end may wait for flush hooks.")
 
     def configure(self, updated):
         self.settings.timeout = max(1, ctx.options.pinfold_timeout_ms) / 1000
@@ -91,7 +92,7 @@ class Pinfold:
     async def _finish(self):
         for state in [*self.flows.values(), *self.tunnels.values()]:
             self._end(state)
-        await self.ask.flush(FLUSH_TIMEOUT)
+        await self.ask.flush(max(1, ctx.options.pinfold_flush_timeout_ms) / 1000)
         if self.client.dropped:
             log("warn", f"{self.client.dropped} notifications were dropped")
         await self.client.stop()

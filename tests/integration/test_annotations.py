@@ -68,13 +68,15 @@ def spy(hook):
 def seen():
     """hook -> the set of names that a script sees in it."""
     scripts = {"spy": {hook: spy(hook) for hook in HOOKS},
-               "caller": {"ws_close": "bus.emit('spied', {a = 1})"}}
+               "caller": {"ws_close": "bus.emit('spied', {a = 1})",
+                          "ws_open": "error('for error.lua')"}}
     settings = {"spy": {"subscribe": ["spied"], "config": {"a": 1}}}
     found = {}
     with Pinfold(scripts=scripts, settings=settings) as pinfold:
         client, control = pinfold.client(), pinfold.control_client()
-        for hook in HOOKS[:-1] + ["ws_close"]:
-            client.call(hook, [full_event(hook)])
+        for hook in HOOKS + ["ws_close", "ws_open"]:
+            if hook not in ("error", "bus"):    # these the broker makes
+                client.call(hook, [full_event(hook)])
         for hook in HOOKS:
             value = until(lambda: control.call("kv.get", [f"seen:{hook}"]),
                           what=f"script listed its names in {hook}")

@@ -9,7 +9,6 @@ import pytest
 
 from lib.events import full_event
 from lib.pinfold import ROOT, Pinfold
-from lib.wait import until
 
 SCRIPTS = (ROOT / "docs/scripts.md").read_text()
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
@@ -40,8 +39,7 @@ def test_example(hook, text):
             client.error("connect", [full_event("connect")])
         else:
             client.call(hook, [full_event(hook)])
-        until(lambda: "example ran" in pinfold.log()
-              or "script_error" in pinfold.log(), what="the example's end")
+        pinfold.wait_log(r"example ran|script=example .*code=script_error")
         assert "example ran" in pinfold.log(), pinfold.log()
 
 

@@ -52,5 +52,6 @@ def test_flush_without_a_broker(own_proxy, fake):
 
 def test_flush_that_is_never_answered_is_given_up(own_proxy, fake):
     fake.on["flush"] = lambda call: NO_ANSWER
-    assert own_proxy.stop(timeout=30) == 0
+    own_proxy.set(pinfold_flush_timeout_ms=300)
+    assert own_proxy.stop() == 0
     assert "flush" in own_proxy.log()

@@ -84,6 +84,9 @@ def test_counter():
             ops = client.call("before_request", request())["ops"]
             assert ops == [["req.set_header", "X-Request-Number", str(n)]]
         client.call("before_request", request(host="b.test"))
+        answered = request()
+        answered[0]["is_finished"] = True
+        assert client.call("before_request", answered)["ops"] == []
         client.call("flush", [{"opts": {"session": "s"}}])
         counts = json.loads(artifact(pinfold, "counter/s.json"))
         assert counts == {HOST: 3, "b.test": 1}

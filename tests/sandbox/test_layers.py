@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import probe
@@ -296,9 +297,10 @@ def test_ordinary_user_cannot_change_its_uid():
         assert b"failed uid\n" in ours.recv(1000)
 
 
-def spawned_by_another(who, then):
-    """Runs a process that spawns a probe on our socket; its Popen, and the
-    socket. `then`: what it does after it has printed the probe's pid."""
+@contextmanager
+def another(who, then):
+    """A process that runs `then` with {argv} of a probe and our socket's other
+    end; its Popen, and our socket."""
     argv = probe.command(probe.program(), who)
     here = os.path.dirname(os.path.abspath(probe.__file__))
     code = (f"import os, signal, socket, sys, time\n"
@@ -311,16 +313,19 @@ def spawned_by_another(who, then):
         process = subprocess.Popen([sys.executable, "-c", code, str(
             other.fileno())], pass_fds=[other.fileno()],
             stdout=subprocess.PIPE, text=True)
-    return process, ours
+    with ours, process:
+        try:
+            yield process, ours
+        finally:
+            process.kill()
 
 
 def test_parent_is_not_who_made_the_socket(who):
     # So it looks when the broker died before its worker could ask to be
     # killed with it: the parent is somebody else.
-    process, ours = spawned_by_another(who, (
-        "pid = probe.spawn({argv!r}, int(sys.argv[1]))\n"
-        "print(probe.outcome(os.waitpid(pid, 0)[1]))\n"))
-    with ours, process:
+    with another(who, (
+            "pid = probe.spawn({argv!r}, int(sys.argv[1]))\n"
+            "print(probe.outcome(os.waitpid(pid, 0)[1]))\n")) as (process, ours):
         assert process.communicate(timeout=TIMEOUT)[0] == "exit 78\n"
         assert b"failed pdeathsig\n" in ours.recv(1000)
 
@@ -333,26 +338,25 @@ def is_alive(pid):
 
 
 def test_broker_killed_leaves_no_worker(who):
-    process, ours = spawned_by_another(who, (
-        "ours, other = socket.socketpair()\n"
-        "keep = os.dup(ours.fileno())\n"
-        "pid = probe.spawn({argv!r}, other.fileno())\n"
-        "other.close()\n"
-        "assert ours.recv(1000)\n"
-        # A copy of the broker's end that outlives it: no EOF will tell.
-        "socket.send_fds(socket.socket(fileno=int(sys.argv[1])), [b'x'],\n"
-        "                [ours.fileno()])\n"
-        "ours.send(probe.ASK.pack(probe.OPS['loop'], 0, *[0] * 7))\n"
-        "print(pid, flush=True)\n"
-        "time.sleep(60)\n"))
-    with ours, process:
+    with another(who, (
+            "ours, other = socket.socketpair()\n"
+            "pid = probe.spawn({argv!r}, other.fileno())\n"
+            "other.close()\n"
+            "assert ours.recv(1000)\n"
+            # A copy of the broker's end that outlives it: no EOF will tell.
+            "socket.send_fds(socket.socket(fileno=int(sys.argv[1])), [b'x'],\n"
+            "                [ours.fileno()])\n"
+            "print(pid, flush=True)\n"
+            "time.sleep(60)\n")) as (process, ours):
         pid = int(process.stdout.readline())
         _, fds, _, _ = probe.socket.recv_fds(ours, 1, 1)
         assert is_alive(pid)
         process.kill()
         process.wait()
-        until(lambda: not is_alive(pid), TIMEOUT, "worker's end")
-        os.close(fds[0])
+        try:
+            until(lambda: not is_alive(pid), TIMEOUT, "worker's end")
+        finally:
+            os.close(fds[0])
 
 
 # -- the build with sanitizers

@@ -137,7 +137,8 @@ static inline struct store_options kind_options(int kind)
 
 #define each_kind(o)                                                           \
 	for (int kind_ = 0; kind_ < KINDS; kind_++)                            \
-		for (struct store_options o = kind_options(kind_), *once_ = &o; \
+		for (struct store_options o = kind_options(kind_),             \
+					  *once_ = &o;                         \
 		     once_; once_ = NULL)
 
 static inline bool answer_is(const struct answer *a, const char *text)

@@ -58,9 +58,8 @@ static void on_count(void *arg, int status, const struct store_page *page)
 
 static size_t rows(struct art_room *k, const char *prefix)
 {
-	struct store_range range = {.prefix = s(prefix),
-				    .max_rows = 1000,
-				    .max_bytes = 64 << 20};
+	struct store_range range = {
+		.prefix = s(prefix), .max_rows = 1000, .max_bytes = 64 << 20};
 	struct answer a = {0};
 
 	cr_assert_eq(store_list(k->r.store, &range, on_count, &a), OK);
@@ -234,7 +233,8 @@ static bool content_is(struct art_room *k, const char *name, const char *text)
 
 Test(artifact, write_read_delete)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct artifact_op op = op_delete("d/a.txt");
 		struct art_room k;
 
@@ -260,7 +260,8 @@ Test(artifact, write_read_delete)
 
 Test(artifact, an_empty_one)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct artifact_op op = op_write("none", 0, 0);
 		struct art_room k;
 
@@ -275,7 +276,8 @@ Test(artifact, an_empty_one)
 
 Test(artifact, large_content_in_ranges)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		size_t n = 2 * ARTIFACT_CHUNK + 1000;
 		uint8_t *bytes = malloc(n);
 		struct artifact_op op;
@@ -290,8 +292,9 @@ Test(artifact, large_content_in_ranges)
 			size_t part = n - at < ARTIFACT_CHUNK ? n - at
 							      : ARTIFACT_CHUNK;
 
-			cr_assert_eq(put(&k, 7, &blob,
-					 slice_of(bytes + at, part)), OK);
+			cr_assert_eq(
+				put(&k, 7, &blob, slice_of(bytes + at, part)),
+				OK);
 		}
 		cr_assert_eq(put(&k, 7, &blob, s("x")), ERR_FORMAT);
 		op = op_write("big", blob, n);
@@ -345,7 +348,8 @@ Test(artifact, limits_of_a_blob)
 
 Test(artifact, a_run_cannot_name_what_is_not_its_own)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct artifact_op op[2];
 		struct art_room k;
 		uint64_t blob;
@@ -375,7 +379,8 @@ Test(artifact, a_run_cannot_name_what_is_not_its_own)
 
 Test(artifact, renames)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct artifact_op op[3];
 		struct art_room k;
 
@@ -406,7 +411,8 @@ Test(artifact, renames)
 /* Many at once that all change one name: they take turns. */
 Test(artifact, transactions_take_turns)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct run run[20] = {{0}};
 		struct art_room k;
 		int done = 0, won = 0;
@@ -418,15 +424,15 @@ Test(artifact, transactions_take_turns)
 			struct artifact_ops ops = {7, &op, 1};
 
 			run[i].k = &k;
-			cr_assert_eq(artifact_begin(k.a, &ops, on_ready,
-						    &run[i]), OK);
+			cr_assert_eq(
+				artifact_begin(k.a, &ops, on_ready, &run[i]),
+				OK);
 		}
 		while (done < 20) {
 			uv_run(&k.r.loop, UV_RUN_ONCE);
 			for (int i = done = won = 0; i < 20; i++) {
 				done += run[i].a.calls;
-				won += run[i].a.calls &&
-				       run[i].a.status == OK;
+				won += run[i].a.calls && run[i].a.status == OK;
 			}
 		}
 		cr_assert_eq(won, 1);
@@ -437,7 +443,8 @@ Test(artifact, transactions_take_turns)
 
 Test(artifact, what_a_failed_run_put_is_removed)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct artifact_op op;
 		struct art_room k;
 		uint64_t kept;
@@ -488,7 +495,8 @@ Test(artifact, a_start_removes_what_has_no_name)
 /* Who has begun to read may go on for the grace. */
 Test(artifact, a_reader_outlives_the_name)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct artifact_op op = op_delete("x");
 		struct answer a = {0};
 		struct found f;
@@ -523,7 +531,8 @@ static void on_names(void *arg, int status, const struct slice *name, size_t n)
 
 Test(artifact, lists)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer a = {0};
 		struct art_room k;
 		char name[16];
@@ -550,9 +559,9 @@ Test(artifact, lists)
 Test(artifact, names)
 {
 	static const char *const good[] = {"a", "a/b", ".a", "a..", "...", " "};
-	static const char *const bad[] = {"",	 ".",	 "..",	"/",  "/a",
-					  "a/",	 "a//b", "a/.", "./a", "a/../b",
-					  "a/.."};
+	static const char *const bad[] = {"",	 ".",	   "..",   "/",
+					  "/a",	 "a/",	   "a//b", "a/.",
+					  "./a", "a/../b", "a/.."};
 	char big[NAME_MAX_BYTES + 2];
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)

@@ -113,7 +113,8 @@ static void heard(struct bus_room *b, struct ear *ear, const char *text)
 
 Test(bus, live_and_from_a_number)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct ear all, some, old;
 		struct bus_room b;
 
@@ -153,7 +154,8 @@ Test(bus, patterns)
 
 Test(bus, a_script_hears_neither_itself_nor_endless_chains)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct ear script, tool;
 		struct bus_room b;
 
@@ -175,7 +177,8 @@ Test(bus, a_script_hears_neither_itself_nor_endless_chains)
 /* One that is full gets the same event again, and all that it missed. */
 Test(bus, a_slow_subscriber_misses_nothing)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct bus_room b;
 		struct ear ear;
 
@@ -217,7 +220,8 @@ static int on_event_leave(void *arg, const struct bus_event *e)
 
 Test(bus, leaving_within_a_delivery)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct slice name = s("*");
 		struct bus_filter f = {.names = &name, .n = 1};
 		struct bus_room b;
@@ -226,7 +230,8 @@ Test(bus, leaving_within_a_delivery)
 		bus_room_open(&b, &o);
 		ear[0] = (struct ear){0};
 		cr_assert_eq(bus_subscribe(b.bus, &f, on_event_leave, &ear[0],
-					   &ear[0].sub), OK);
+					   &ear[0].sub),
+			     OK);
 		listen_to(&b, &ear[1], "*", 0, "");
 		emit(&b, "e");
 		emit(&b, "e");
@@ -302,9 +307,8 @@ static void on_count(void *arg, int status, const struct store_page *page)
 
 static size_t kept(struct bus_room *b)
 {
-	struct store_range range = {.prefix = s("b"),
-				    .max_rows = 10000,
-				    .max_bytes = 16 << 20};
+	struct store_range range = {
+		.prefix = s("b"), .max_rows = 10000, .max_bytes = 16 << 20};
 	struct answer a = {0};
 
 	cr_assert_eq(store_list(b->r.store, &range, on_count, &a), OK);
@@ -314,13 +318,13 @@ static size_t kept(struct bus_room *b)
 
 Test(bus, old_events_go)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct bus_room b;
 		struct ear ear;
 
-		b.options = (struct bus_options){.now = test_now,
-						 .max_events = 50,
-						 .max_age_ms = 1000};
+		b.options = (struct bus_options){
+			.now = test_now, .max_events = 50, .max_age_ms = 1000};
 		clock_ms = 1000000;
 		room_open(&b.r, &o);
 		bus_start(&b);

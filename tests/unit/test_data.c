@@ -85,8 +85,8 @@ static int read_text(struct place *p, const char *name, uint64_t offset,
 	int r = data_read_work(p->d, s(name), &range, &out, &total);
 
 	if (r == OK && expect)
-		cr_assert(slice_is(buf_slice(&out), expect), "%.*s",
-			  (int)out.n, out.p);
+		cr_assert(slice_is(buf_slice(&out), expect), "%.*s", (int)out.n,
+			  out.p);
 	else
 		cr_assert_eq(out.n, 0);
 	buf_fini(&out);
@@ -143,8 +143,9 @@ Test(data, reads_and_lists)
 
 Test(data, names_that_climb_are_refused)
 {
-	static const char *const bad[] = {"../secret", "/etc/passwd", "..",
-					  "sub/../../secret", ".", "sub//a.txt"};
+	static const char *const bad[] = {"../secret", "/etc/passwd",
+					  "..",	       "sub/../../secret",
+					  ".",	       "sub//a.txt"};
 	struct place p;
 	bool yes;
 
@@ -173,8 +174,9 @@ Test(data, links_stay_beneath_or_do_not_exist)
 	cr_assert_eq(symlink(target, path(&p, "root/abs")), 0);
 	cr_assert_eq(symlink("../out", path(&p, "root/dirup")), 0);
 	cr_assert_eq(symlink("../up", path(&p, "root/sub/chain")), 0);
-	cr_assert_eq(symlink("/proc/self/root/etc/passwd",
-			     path(&p, "root/proc")), 0);
+	cr_assert_eq(
+		symlink("/proc/self/root/etc/passwd", path(&p, "root/proc")),
+		0);
 	cr_assert_eq(symlink("loop", path(&p, "root/loop")), 0);
 	cr_assert_eq(symlink("../z.txt", path(&p, "root/sub/in")), 0);
 	cr_assert_eq(symlink("..", path(&p, "root/sub/round")), 0);
@@ -186,8 +188,8 @@ Test(data, links_stay_beneath_or_do_not_exist)
 	cr_assert(!exists(&p, "loop"));
 	cr_assert_eq(read_text(&p, "sub/in", 0, 10, "zzz"), OK);
 	/* Links to files beneath are listed; none is descended into. */
-	cr_assert_eq(list(&p, "",
-			  "sub/a.txt sub/deep/c.txt sub/in z.txt "), OK);
+	cr_assert_eq(list(&p, "", "sub/a.txt sub/deep/c.txt sub/in z.txt "),
+		     OK);
 	cr_assert_eq(list(&p, "dirup", ""), OK);
 	place_close(&p);
 }
@@ -262,8 +264,7 @@ Test(data, calls_come_back_on_the_loop)
 	cr_assert_eq(data_exists(p.d, s("sub"), on_result, &g), OK);
 	await(&p, &g);
 	cr_assert(g.exists);
-	cr_assert_eq(data_read(p.d, s("sub/a.txt"), &range, on_result, &g),
-		     OK);
+	cr_assert_eq(data_read(p.d, s("sub/a.txt"), &range, on_result, &g), OK);
 	await(&p, &g);
 	cr_assert(slice_is(buf_slice(&g.text), "ell"));
 	cr_assert_eq(g.total, 5);

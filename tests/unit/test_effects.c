@@ -30,8 +30,9 @@ static void eff_open(struct eff_room *k, const struct store_options *o)
 	room_open(&k->r, o);
 	k->ctx.store = k->r.store;
 	cr_assert_eq(kv_open(&k->ctx.kv, k->r.store, &kv), OK);
-	cr_assert_eq(bus_open(&k->ctx.bus, k->r.store,
-			      &(struct bus_options){0}), OK);
+	cr_assert_eq(
+		bus_open(&k->ctx.bus, k->r.store, &(struct bus_options){0}),
+		OK);
 	cr_assert_eq(artifact_open(&k->ctx.artifacts, k->r.store, &art), OK);
 	k->run = (struct effects_run){
 		.script = s("alpha"), .owner = 7, .what = k->what};
@@ -150,8 +151,7 @@ static int64_t size_of(struct eff_room *k, const char *name)
 {
 	struct answer a = {0};
 
-	cr_assert_eq(artifact_stat(k->ctx.artifacts, s(name), on_stat, &a),
-		     OK);
+	cr_assert_eq(artifact_stat(k->ctx.artifacts, s(name), on_stat, &a), OK);
 	room_wait(&k->r, a.calls);
 	return a.status == OK ? a.number : -1;
 }
@@ -167,7 +167,8 @@ static int on_event(void *arg, const struct bus_event *e)
 
 Test(effects, all_kinds_at_once)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct slice all = s("*");
 		struct bus_filter f = {.names = &all, .n = 1};
 		struct buf heard = {0};
@@ -176,8 +177,9 @@ Test(effects, all_kinds_at_once)
 		uint64_t blob;
 
 		eff_open(&k, &o);
-		cr_assert_eq(bus_subscribe(k.ctx.bus, &f, on_event, &heard,
-					   &sub), OK);
+		cr_assert_eq(
+			bus_subscribe(k.ctx.bus, &f, on_event, &heard, &sub),
+			OK);
 		cr_assert_eq(commit(&k), OK, "nothing at all");
 		blob = blob_of(&k, "content");
 		k.run.hops = 3;
@@ -203,7 +205,8 @@ Test(effects, all_kinds_at_once)
 /* Whatever is wrong with one of them, none happens. */
 Test(effects, one_bad_one_spoils_all)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct slice mine = s("mine:"), all = s("*");
 		struct bus_filter f = {.names = &all, .n = 1};
 		struct grants grants = {0};
@@ -212,8 +215,9 @@ Test(effects, one_bad_one_spoils_all)
 		struct eff_room k;
 
 		eff_open(&k, &o);
-		cr_assert_eq(bus_subscribe(k.ctx.bus, &f, on_event, &heard,
-					   &sub), OK);
+		cr_assert_eq(
+			bus_subscribe(k.ctx.bus, &f, on_event, &heard, &sub),
+			OK);
 		e_set(&k, "a", "1");
 		e_emit(&k, "x");
 		e_rename(&k, "none", "b");
@@ -431,14 +435,16 @@ Test(effects, a_store_that_fails)
 /* The owner goes while its effects are on their way. */
 Test(effects, the_owner_goes_too_early)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer a = {0};
 		struct eff_room k;
 
 		eff_open(&k, &o);
 		e_write(&k, "f", blob_of(&k, "content"), 7);
 		cr_assert_eq(effects_apply(&k.ctx, &k.run, buf_slice(&k.seq),
-					   on_status, &a), OK);
+					   on_status, &a),
+			     OK);
 		artifact_drop_owner(k.ctx.artifacts, 7);
 		room_wait(&k.r, a.calls);
 		cr_assert_eq(a.status, OK);
@@ -451,7 +457,8 @@ Test(effects, the_owner_goes_too_early)
 /* Closing with one under way: it is answered, and nothing is left over. */
 Test(effects, closing)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer a = {0};
 		struct eff_room k;
 
@@ -459,7 +466,8 @@ Test(effects, closing)
 		e_write(&k, "f", 0, 0);
 		e_emit(&k, "x");
 		cr_assert_eq(effects_apply(&k.ctx, &k.run, buf_slice(&k.seq),
-					   on_status, &a), OK);
+					   on_status, &a),
+			     OK);
 		eff_close(&k);
 		cr_assert_eq(a.calls, 1);
 		cr_assert(a.status == OK || a.status == ERR_CLOSED);

@@ -173,19 +173,25 @@ Test(heap, garbage_alone_does_not_kill)
 	       "30004");
 }
 
-Test(heap, told_once_at_the_mark)
+Test(heap, told_at_the_mark_and_on_the_way_to_the_limit)
 {
-	void *p;
+	enum { MIB = 1 << 20 };
+	uint8_t *p;
 
-	heap_setup(8 << 20, on_soft, NULL);
-	heap_soft(heap_used() + (1 << 20));
-	p = heap_lua(NULL, NULL, 0, 2 << 20);
+	heap_setup(16 * MIB, on_soft, NULL);
+	heap_soft(heap_used() + 8 * MIB);
+	p = heap_lua(NULL, NULL, 0, 7 * MIB);
+	cr_expect_not(vm.collect);
+	p = heap_lua(NULL, p, 7 * MIB, 9 * MIB);
 	cr_expect(vm.collect);
 	vm.collect = false;
-	p = heap_lua(NULL, p, 2 << 20, 3 << 20);
-	cr_expect_not(vm.collect);
-	heap_soft(heap_used() + 4096);
-	p = heap_lua(NULL, p, 3 << 20, 4 << 20);
-	cr_expect(vm.collect);
-	heap_lua(NULL, p, 4 << 20, 0);
+	p = heap_lua(NULL, p, 9 * MIB, 10 * MIB);
+	cr_expect_not(vm.collect, "told twice");
+	p = heap_lua(NULL, p, 10 * MIB, 14 * MIB);
+	cr_expect(vm.collect, "half way");
+	vm.collect = false;
+	p = heap_lua(NULL, p, 14 * MIB, 2 * MIB);
+	p = heap_lua(NULL, p, 2 * MIB, 9 * MIB);
+	cr_expect(vm.collect, "again from below");
+	heap_lua(NULL, p, 9 * MIB, 0);
 }

@@ -106,7 +106,8 @@ static int incr(struct kv_room *k, const char *key, int64_t by, int64_t *sum)
 
 Test(kv, set_get_delete)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct store_batch *b;
 		struct answer w = {0};
 		struct kv_room k;
@@ -131,7 +132,8 @@ Test(kv, set_get_delete)
 
 Test(kv, two_namespaces_do_not_meet)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct kv_options other = {.ns = "httpx"};
 		struct store_batch *b = store_batch_new();
 		struct answer w = {0}, g = {0};
@@ -155,7 +157,8 @@ Test(kv, two_namespaces_do_not_meet)
 
 Test(kv, limits)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct store_batch *b = store_batch_new();
 		uint8_t big[1001] = {0};
 		struct answer w = {0};
@@ -177,7 +180,8 @@ Test(kv, limits)
 
 Test(kv, incr)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct kv_room k;
 		int64_t sum;
 
@@ -200,11 +204,19 @@ Test(kv, incr)
 
 Test(kv, incr_of_what_is_no_number)
 {
-	static const char *const bad[] = {
-		"", "-", "x", "1x", " 1", "+1", "1.0", "9223372036854775808",
-		"-9223372036854775809", "99999999999999999999"};
+	static const char *const bad[] = {"",
+					  "-",
+					  "x",
+					  "1x",
+					  " 1",
+					  "+1",
+					  "1.0",
+					  "9223372036854775808",
+					  "-9223372036854775809",
+					  "99999999999999999999"};
 
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct kv_room k;
 		int64_t sum;
 
@@ -234,7 +246,8 @@ static void on_sum(void *arg, int status, int64_t sum)
 /* Every sum exactly once, whatever the store is doing meanwhile. */
 Test(kv, incr_is_exact_under_concurrency)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct store_status status;
 		struct kv_room k;
 
@@ -259,7 +272,8 @@ Test(kv, incr_is_exact_under_concurrency)
 
 Test(kv, cas)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct kv_room k;
 
 		kv_room_open(&k, &o);
@@ -279,7 +293,8 @@ Test(kv, cas)
 /* Of many that race for one key, one wins. */
 Test(kv, cas_has_one_winner)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer w[50] = {{0}};
 		int called = 0, won = 0;
 		struct kv_room k;
@@ -330,7 +345,8 @@ static void list(struct kv_room *k, const char *prefix, struct answer *a)
 
 Test(kv, lists)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer l = {0};
 		struct kv_room k;
 		char key[16];
@@ -362,7 +378,8 @@ Test(kv, lists)
 
 Test(kv, expiry)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct kv_room k;
 		int64_t sum;
 
@@ -402,9 +419,8 @@ static void on_count(void *arg, int status, const struct store_page *page)
 
 static size_t rows(struct kv_room *k, const char *prefix)
 {
-	struct store_range range = {.prefix = s(prefix),
-				    .max_rows = 1000,
-				    .max_bytes = 1 << 20};
+	struct store_range range = {
+		.prefix = s(prefix), .max_rows = 1000, .max_bytes = 1 << 20};
 	struct answer a = {0};
 
 	cr_assert_eq(store_list(k->r.store, &range, on_count, &a), OK);
@@ -415,7 +431,8 @@ static size_t rows(struct kv_room *k, const char *prefix)
 /* The sweep removes what has expired, and only that; the index empties. */
 Test(kv, the_sweep)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct kv_room k;
 		char key[16];
 
@@ -451,7 +468,8 @@ Test(kv, the_sweep)
 /* Setting one key with a ttl over and over must not fill the index. */
 Test(kv, the_index_stays_small)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct kv_room k;
 
 		kv_room_open(&k, &o);

@@ -2,6 +2,8 @@
 /* The string library: as Lua's, and bounded. */
 #include "tests/lib/vmrun.h"
 
+#include <lualib.h>
+
 TestSuite(lib_string, .timeout = 60);
 
 Test(lib_string, patterns)
@@ -198,4 +200,74 @@ Test(lib_string, format)
 	       "bad argument #2 to 'string.format' (no value)");
 	expect("return ('%'):rep(2):format()", "%");
 	expect("return pcall(string.format, '%')", "false");
+}
+
+/* The engine's own functions, to compare with. */
+static void add_reference(void)
+{
+	static const char *const names[] = {"find", "match", "gsub", "format"};
+	lua_State *L = luaL_newstate();
+	luaL_Reg functions[5] = {{NULL, NULL}};
+
+	cr_assert_eq(vm_open(&vm, &vm_run_ops, NULL), 0);
+	lua_pushcfunction(L, luaopen_string);
+	lua_call(L, 0, 1);
+	for (size_t i = 0; i < 4; i++) {
+		lua_getfield(L, -1, names[i]);
+		functions[i].name = names[i];
+		functions[i].func = lua_tocfunction(L, -1);
+		lua_pop(L, 1);
+	}
+	vm_library(&vm, "ref", functions);
+	lua_close(L);
+}
+
+Test(lib_string, agrees_with_the_reference_engine)
+{
+	add_reference();
+	run("math.randomseed(42) "
+	    "local parts = {'a', 'b', '.', '%a', '%d', '[ab]', '[^a]', '*', "
+	    "  '+', '-', '?', '(', ')', '()', '^', '$', '%1', '%b()', "
+	    "  '%f[%w]', '%', '[', ']', '[]a]', '[a-c]', '%-', '[%w_]', "
+	    "  '\\0', ' '} "
+	    "local letters = {'a', 'b', 'c', '1', '(', ')', ' ', '\\0', "
+	    "  '-'} "
+	    "local function any(list, most) local t = {} "
+	    "  for i = 1, math.random(0, most) do "
+	    "  t[i] = list[math.random(#list)] end return table.concat(t) end "
+	    "local function same(f, ...) "
+	    "  local a = table.pack(pcall(string[f], ...)) "
+	    "  local b = table.pack(pcall(ref[f], ...)) "
+	    "  for i = 1, math.max(a.n, b.n) do if a[i] ~= b[i] then "
+	    "    a[i] = tostring(a[i]):gsub(\"'.-'\", '') "
+	    "    b[i] = tostring(b[i]):gsub(\"'.-'\", '') "
+	    "    assert(a[1] == b[1] and (not a[1] or a[i] == b[i]), "
+	    "    ref.format('%s %q %q: %q %q', f, (...), (select(2, ...)), "
+	    "    tostring(a[i]), tostring(b[i]))) end end "
+	    "  return a[1] end "
+	    "local good = 0 for i = 1, 30000 do "
+	    "  local s, p = any(letters, 12), any(parts, 6) "
+	    "  if same('find', s, p) then good = good + 1 end "
+	    "  same('match', s, p, math.random(-5, 14)) "
+	    "  same('gsub', s, p, '<%0%1>') same('gsub', s, p, {a = 'x'}) "
+	    "end return good > 10000");
+	cr_expect_str_eq(result, "true", "%s", result);
+}
+
+Test(lib_string, formats_as_the_reference_engine)
+{
+	add_reference();
+	run("math.randomseed(43) local good = 0 "
+	    "local flags = {'', '-', '0', '+', ' ', '#', '-+', '10', '5', "
+	    "  '.3', '8.2', '-9.0', '.'} "
+	    "local values = {0, 1, -1, 3.0, 2.5, 1e300, -1 / 0, 'x', 'a\\nb',"
+	    "  12345678901, true, '7'} "
+	    "for i = 1, 20000 do "
+	    "  local c = math.random(14) c = ('aAcdeEfgGiosxX'):sub(c, c) "
+	    "  local f = '<%' .. flags[math.random(#flags)] .. c .. '>' "
+	    "  local v = values[math.random(#values)] "
+	    "  local ok, b = pcall(ref.format, f, v) "
+	    "  if ok then good = good + 1 local a = string.format(f, v) "
+	    "  assert(a == b, f .. a .. b) end end return good > 5000");
+	cr_expect_str_eq(result, "true", "%s", result);
 }

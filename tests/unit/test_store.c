@@ -70,7 +70,8 @@ static void list(struct room *r, const char *prefix, const char *after,
 
 Test(store, a_write_is_seen_at_once_and_answered_later)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer w = {0}, g = {0};
 		struct buf b = {0};
 		struct room r;
@@ -100,7 +101,8 @@ Test(store, a_write_is_seen_at_once_and_answered_later)
 /* A read that set out before a write must not show the value before it. */
 Test(store, a_read_shows_the_moment_of_its_callback)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer w = {0}, g = {0};
 		struct room r;
 
@@ -125,7 +127,6 @@ Test(store, a_read_shows_the_moment_of_its_callback)
 	}
 }
 
-
 struct turn_order {
 	int at[200];
 	int n;
@@ -141,7 +142,8 @@ static void on_nth(void *arg, int status)
 
 Test(store, callbacks_come_in_the_order_of_the_calls)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct store_status status;
 		struct room r;
 
@@ -153,8 +155,8 @@ Test(store, callbacks_come_in_the_order_of_the_calls)
 
 			snprintf(key, sizeof(key), "q%d", (int)i % 7);
 			store_batch_set(b, 0, s(key), s("x"));
-			cr_assert_eq(store_apply(r.store, b, on_nth,
-						 (void *)i), OK);
+			cr_assert_eq(store_apply(r.store, b, on_nth, (void *)i),
+				     OK);
 			if (i % 20 == 0)
 				uv_run(&r.loop, UV_RUN_NOWAIT);
 		}
@@ -171,7 +173,8 @@ Test(store, callbacks_come_in_the_order_of_the_calls)
 
 Test(store, lists_merge_what_is_pending)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer w = {0}, l = {0};
 		struct room r;
 
@@ -202,7 +205,8 @@ Test(store, lists_merge_what_is_pending)
 
 Test(store, pages_of_a_list_miss_nothing)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer w = {0}, l = {0};
 		char after[8] = "", key[8];
 		size_t seen = 0;
@@ -257,7 +261,8 @@ Test(store, a_failed_write_takes_what_followed_with_it)
 
 Test(store, closing_finishes_and_refuses)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer w = {0}, g = {0};
 		struct store_batch *b;
 		struct room r;
@@ -284,7 +289,8 @@ Test(store, closing_finishes_and_refuses)
 
 Test(store, bounds_are_kept)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct answer w = {0};
 		struct store_batch *b;
 		char big[STORE_MAX_KEY + 1];
@@ -295,8 +301,7 @@ Test(store, bounds_are_kept)
 		memset(big, 'q', sizeof(big));
 		b = store_batch_new();
 		store_batch_set(b, 0, slice_of(big, sizeof(big)), s("x"));
-		cr_assert_eq(store_apply(r.store, b, on_status, &w),
-			     ERR_RANGE);
+		cr_assert_eq(store_apply(r.store, b, on_status, &w), ERR_RANGE);
 		for (int i = 0, refused = 0; !refused; i++) {
 			int status;
 
@@ -339,7 +344,8 @@ static uint64_t usage(struct room *r)
 
 Test(store, accounts_count_and_limit)
 {
-	each_kind(o) {
+	each_kind(o)
+	{
 		struct store_batch *b;
 		struct answer w = {0};
 		struct room r;
