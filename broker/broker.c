@@ -182,7 +182,6 @@ static void serve(struct broker *b)
 	b->phase = BROKER_SERVING;
 	for (size_t i = 0; i < roster->n; i++)
 		feed_open(&b->chains, b->calls.bus, roster->scripts[i]);
-	nursery_warm(&b->nursery);
 	log_info("broker", "serving scripts=%zu listen=%s", roster->n,
 		 b->conf->listen.path);
 	puts("ready");
@@ -341,6 +340,29 @@ void broker_stop(struct broker *b)
 		flush(b);
 }
 
+/* A first worker has locked itself, or could not: then nothing is served. */
+static void on_tried(void *arg, const char *why)
+{
+	struct broker *b = arg;
+	struct buf text = {0};
+
+	if (b->phase != BROKER_STARTING)
+		return;
+	if (why) {
+		buf_addf(&text,
+			 "the sandbox does not hold on this system: a "
+			 "worker ended before it was locked cause=%s",
+			 why);
+		fail_start(b, &text);
+		buf_fini(&text);
+		return;
+	}
+	for (size_t i = 0; i < b->chains.roster->n; i++)
+		crew_start(b->chains.roster->scripts[i]->crew);
+	if (b->loading == 0)
+		serve(b);
+}
+
 static void on_sighup(uv_signal_t *handle, int signum)
 {
 	struct broker *b = handle->data;
@@ -410,12 +432,12 @@ static char *worker_path(const struct conf *conf)
 
 static int open_nursery(struct broker *b, struct buf *why)
 {
-	struct child_house house = {&b->turn, &b->wheel};
+	struct child_house house = {&b->turn, &b->wheel,
+				    b->conf->sandbox.strict};
 	struct nursery_options options = {
 		.worker = worker_path(b->conf),
 		.memory = (size_t)64 << 20,
 		.uid_base = (unsigned)b->conf->sandbox.uid,
-		.strict = b->conf->sandbox.strict,
 	};
 
 	if (!options.worker)
@@ -456,10 +478,7 @@ int broker_open(struct broker *b, uv_loop_t *loop, struct conf *conf,
 	watch_signal(b, &b->sigterm, SIGTERM, on_signal);
 	watch_signal(b, &b->sigint, SIGINT, on_signal);
 	watch_signal(b, &b->sighup, SIGHUP, on_sighup);
-	for (size_t i = 0; i < b->chains.roster->n; i++)
-		crew_start(b->chains.roster->scripts[i]->crew);
-	if (b->loading == 0)
-		serve(b);
+	nursery_warm(&b->nursery, on_tried, b);
 	return 0;
 }
 

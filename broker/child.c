@@ -314,6 +314,13 @@ static int on_notification(struct child *c, const struct rpc *rpc)
 	read_layers(slice_of(params.p, (size_t)(params.end - params.p)),
 		    "missing", c->missing, &c->nmissing);
 	wheel_stop(&c->timer);
+	if (c->strict && c->nmissing > 0) {
+		log_error("child",
+			  "sandbox: strict, and this layer does not hold: %s",
+			  c->missing[0]);
+		child_kill(c, "sandbox");
+		return OK;
+	}
 	c->state = CHILD_SPARE;
 	c->ops->on_ready(c, c->arg);
 	return OK;
@@ -506,6 +513,7 @@ struct child *child_new(const struct child_house *house, pid_t pid, int fd,
 	c->ops = ops;
 	c->arg = arg;
 	c->pid = pid;
+	c->strict = house->strict;
 	c->spawned_us = turn_clock_us();
 	for (unsigned i = 0; i < CHILD_SLOTS; i++)
 		c->free_slots[c->nfree++] = CHILD_SLOTS - 1 - i;

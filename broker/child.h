@@ -76,6 +76,7 @@ struct child {
 	pid_t pid;
 	enum child_state state;
 	bool ended, reaped, link_closed;
+	bool strict;	 /* see child_house */
 	bool distrusted; /* broke a rule: nothing it says counts any more */
 	int status;
 	const char *cause;   /* why we killed it, or NULL */
@@ -104,6 +105,7 @@ struct child {
 struct child_house {
 	struct turn *turn;
 	struct wheel *wheel;
+	bool strict; /* a worker that lacks an optional layer is ended */
 };
 
 /* Take over a spawned worker (its pid and our end of its socket). NULL: no

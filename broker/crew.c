@@ -181,8 +181,11 @@ static void employ(struct crew *crew, unsigned at)
 	struct child *c = crew->ops->spawn(crew->arg, crew);
 
 	crew->workers[at] = c;
-	if (!c)
+	if (!c) { /* none could be started: as bad as one that died */
+		if (++crew->deaths >= CREW_BREAKER)
+			tell(crew, slice_str("no worker can be started"));
 		return;
+	}
 	child_adopt(c, &child_ops, crew);
 	if (c->state == CHILD_SPARE)
 		load(crew, c);
@@ -219,7 +222,7 @@ static void on_restart(struct wheel_timer *t)
 	for (unsigned i = 0; i < crew->nworkers; i++)
 		if (!crew->workers[i] && !wheel_started(&crew->restart))
 			wheel_start(crew->wheel, &crew->restart,
-				    RESTART_MIN_MS);
+				    pause_ms(crew->deaths + 1));
 }
 
 static void on_return(struct child *c, void *arg, struct run *run)

@@ -56,6 +56,15 @@ static void warm_later(struct nursery *n)
 						 : RESPAWN_SLOW_MS);
 }
 
+static void tell_tried(struct nursery *n, const char *why)
+{
+	void (*tried)(void *arg, const char *why_) = n->tried;
+
+	n->tried = NULL;
+	if (tried)
+		tried(n->tried_arg, why);
+}
+
 static void on_respawn(struct wheel_timer *t)
 {
 	struct nursery *n = container_of(t, struct nursery, respawn);
@@ -65,6 +74,7 @@ static void on_respawn(struct wheel_timer *t)
 	n->spare = spawn(n, n->options.memory);
 	if (!n->spare) {
 		n->failures++;
+		tell_tried(n, "no worker can be started");
 		warm_later(n);
 	}
 }
@@ -75,6 +85,7 @@ static void on_ready(struct child *c, void *arg)
 
 	(void)c;
 	n->failures = 0;
+	tell_tried(n, NULL);
 }
 
 static int on_call(struct child *c, void *arg, struct run *run,
@@ -104,6 +115,7 @@ static void on_dead(struct child *c, void *arg, const struct child_death *death)
 	if (n->spare == c)
 		n->spare = NULL;
 	n->failures++;
+	tell_tried(n, death->cause);
 	nursery_bury(n, c);
 	warm_later(n);
 }
@@ -167,8 +179,11 @@ int nursery_init(struct nursery *n, const struct child_house *house,
 	return OK;
 }
 
-void nursery_warm(struct nursery *n)
+void nursery_warm(struct nursery *n, void (*tried)(void *arg, const char *why),
+		  void *arg)
 {
+	n->tried = tried;
+	n->tried_arg = arg;
 	warm_later(n);
 }
 

@@ -14,7 +14,6 @@ struct nursery_options {
 	const char *worker; /* path of the program */
 	size_t memory;	    /* of the spare; other sizes are spawned cold */
 	unsigned uid_base;  /* 0: ours to pick */
-	bool strict;	    /* a missing optional layer is an error */
 };
 
 struct nursery {
@@ -29,6 +28,8 @@ struct nursery {
 	struct wheel_timer respawn;
 	unsigned failures; /* spares that died in a row */
 	uv_signal_t sigchld;
+	void (*tried)(void *arg, const char *why); /* NULL once called */
+	void *tried_arg;
 	void (*empty)(void *arg); /* the last child is gone; may be NULL */
 	void *arg;
 };
@@ -38,8 +39,13 @@ int nursery_init(struct nursery *n, const struct child_house *house,
 		 const struct nursery_options *options,
 		 struct buf *why) must_check;
 
-/* Begin to keep a spare. */
-void nursery_warm(struct nursery *n);
+/*
+ * Begin to keep a spare. `tried` is called once, when the first one is locked
+ * (why NULL), or has ended before it was: the sandbox does not hold here, and
+ * nothing should be served.
+ */
+void nursery_warm(struct nursery *n, void (*tried)(void *arg, const char *why),
+		  void *arg);
 
 /* A worker for a script with that much memory: the spare, or a new one that
  * is still starting. NULL when none can be had now (logged). The caller

@@ -1,5 +1,5 @@
--- Counts the requests that go upstream, per host. kv.incr is exact however many requests run at
--- once, and acts at once; what it counted survives restarts.
+-- Counts the requests that go upstream, per host. kv.incr is exact however many
+-- requests run at once, and acts at once; what it counted survives restarts.
 if ctx.is_finished then
   return -- an earlier script answers it
 end

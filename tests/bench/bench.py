@@ -208,7 +208,8 @@ def machine():
                              "--dirty"], stdout=subprocess.PIPE,
                             stderr=subprocess.DEVNULL, text=True).stdout.strip()
     return (f"{date.today()}, commit {commit or 'unknown'}, {len(ALL_CPUS)} x "
-            f"{cpu}, Linux {platform.release()}")
+            f"{cpu}, Linux {platform.release()}, load average at the start "
+            f"{os.getloadavg()[0]:.2f}")
 
 
 def start_systems(folder, systems, only):
@@ -262,9 +263,10 @@ def main():
     parser.add_argument("--only", choices=["pinfold"])
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="pf-bench-"))
+    where = machine()
     systems = []
     try:
-        lines = [machine(), "", *run(folder, systems, options)]
+        lines = [where, "", *run(folder, systems, options)]
     finally:
         for system in systems:
             system.stop()
@@ -273,7 +275,7 @@ def main():
     print(text, end="")
     if options.record:
         RESULTS.mkdir(exist_ok=True)
-        name = machine().split(",")[1].split()[-1]
+        name = where.split(",")[1].split()[-1]
         (RESULTS / f"{date.today()}-{name}.md").write_text(
             "# `make bench`\n\n" + text)
 
