@@ -37,18 +37,21 @@ static int read_text(struct reader *r, int fd, struct script_file *file)
 	uint8_t *room;
 	ssize_t n;
 
+	/* One byte more than may be, to see that there is more. */
 	buf_init(&file->text, PROTO_MAX_SOURCE + 1);
 	do {
-		if (buf_reserve(&file->text, 4096, &room) < 0 &&
-		    buf_reserve(&file->text, 1, &room) < 0)
+		size_t left = file->text.max - file->text.n;
+
+		if (left == 0)
 			return complain(r, file->name, "longer than 256 KiB");
+		if (buf_reserve(&file->text, left < 4096 ? left : 4096, &room) <
+		    0)
+			return ERR_NOMEM;
 		n = read(fd, room, file->text.cap - file->text.n);
 		if (n < 0)
 			return complain(r, file->name, strerror(errno));
 		buf_commit(&file->text, (size_t)n);
 	} while (n > 0);
-	if (file->text.n > PROTO_MAX_SOURCE)
-		return complain(r, file->name, "longer than 256 KiB");
 	r->bytes += file->text.n;
 	if (r->bytes > SCRIPT_MAX_BYTES)
 		return complain(r, file->name,

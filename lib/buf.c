@@ -98,21 +98,29 @@ void buf_add_byte(struct buf *b, uint8_t c)
 	buf_add(b, &c, 1);
 }
 
+/* Formatted aside, since vsnprintf wants room for a NUL that the buffer may
+ * not have. */
 void buf_addf(struct buf *b, const char *fmt, ...)
 {
-	uint8_t *room;
+	char aside[256], *text = aside;
 	va_list args;
 	int n;
 
 	va_start(args, fmt);
-	n = vsnprintf(NULL, 0, fmt, args);
+	n = vsnprintf(aside, sizeof(aside), fmt, args);
 	va_end(args);
-	if (n < 0 || buf_reserve(b, (size_t)n + 1, &room) < 0)
+	if (n >= (int)sizeof(aside)) {
+		va_start(args, fmt);
+		n = vasprintf(&text, fmt, args);
+		va_end(args);
+	}
+	if (n < 0) {
+		fail(b, b->error ? b->error : ERR_NOMEM);
 		return;
-	va_start(args, fmt);
-	vsnprintf((char *)room, (size_t)n + 1, fmt, args);
-	va_end(args);
-	b->n += (size_t)n;
+	}
+	buf_add(b, text, (size_t)n);
+	if (text != aside)
+		free(text);
 }
 
 void buf_consume(struct buf *b, size_t n)

@@ -68,21 +68,36 @@ static void add_time(struct buf *b)
 	buf_addf(b, "%s.%03ldZ", text, now.tv_nsec / 1000000);
 }
 
-/* Control bytes never reach a terminal or break a line; what is not UTF-8 is
- * shown as \xNN in text and as U+FFFD in JSON. `quoted`: inside quotes. */
-static void add_escaped(struct buf *b, struct slice s, bool json, bool quoted)
+/* U+0080..U+009F: a terminal obeys them as it does ESC. */
+static bool is_c1(struct slice s, size_t i)
 {
-	bool utf8 = slice_is_utf8(s);
+	return s.p[i] == 0xc2 && s.p[i + 1] < 0xa0;
+}
+
+/*
+ * Control characters never reach a terminal or break a line; what is not
+ * UTF-8 is shown as \xNN in text and as U+FFFD in JSON. Ends, between two
+ * characters, where the line has `limit` bytes. `quoted`: inside quotes.
+ */
+static void add_escaped(struct buf *b, struct slice s, size_t limit,
+			bool quoted)
+{
+	bool utf8 = slice_is_utf8(s), json = sink.json;
 
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = s.p[i];
 
+		if (b->n >= limit && !(utf8 && (c & 0xc0) == 0x80))
+			return;
 		if (quoted && (c == '"' || c == '\\'))
 			buf_addf(b, "\\%c", c);
 		else if (c == '\n')
 			buf_add(b, "\\n", 2);
 		else if (c < 0x20 || c == 0x7f)
 			buf_addf(b, json ? "\\u%04x" : "\\x%02x", c);
+		else if (utf8 && c >= 0x80 && is_c1(s, i))
+			buf_addf(b, json ? "\\u%04x" : "\\xc2\\x%02x",
+				 s.p[++i]);
 		else if (c >= 0x80 && !utf8 && json)
 			buf_add(b, "\xef\xbf\xbd", 3);
 		else if (c >= 0x80 && !utf8)
@@ -101,26 +116,24 @@ static bool is_plain(struct slice s)
 	return s.n > 0;
 }
 
+/* A key or a value: in quotes unless it cannot be mistaken. */
+static void add_word(struct buf *b, struct slice s)
+{
+	bool quoted = sink.json || !is_plain(s);
+
+	if (quoted)
+		buf_add_byte(b, '"');
+	add_escaped(b, s, LINE_MAX_BYTES, quoted);
+	if (quoted)
+		buf_add_byte(b, '"');
+}
+
 static void add_attr(struct buf *b, const struct log_attr *a)
 {
-	if (sink.json) {
-		buf_add(b, ",\"", 2);
-		add_escaped(b, a->key, true, true);
-		buf_add(b, "\":\"", 3);
-		add_escaped(b, a->value, true, true);
-		buf_add_byte(b, '"');
-		return;
-	}
-	buf_add_byte(b, ' ');
-	add_escaped(b, a->key, false, true);
-	buf_add_byte(b, '=');
-	if (is_plain(a->value)) {
-		buf_add_slice(b, a->value);
-		return;
-	}
-	buf_add_byte(b, '"');
-	add_escaped(b, a->value, false, true);
-	buf_add_byte(b, '"');
+	buf_add_byte(b, sink.json ? ',' : ' ');
+	add_word(b, a->key);
+	buf_add_byte(b, sink.json ? ':' : '=');
+	add_word(b, a->value);
 }
 
 static void add_head(struct buf *b, enum log_level level, const char *topic)
@@ -145,9 +158,7 @@ void log_attrs(enum log_level level, const char *topic, struct slice msg,
 		return;
 	buf_init(&b, 2 * LINE_MAX_BYTES);
 	add_head(&b, level, topic);
-	if (msg.n > LINE_MAX_BYTES / 2)
-		msg.n = LINE_MAX_BYTES / 2;
-	add_escaped(&b, msg, sink.json, sink.json);
+	add_escaped(&b, msg, LINE_MAX_BYTES / 2, sink.json);
 	if (sink.json)
 		buf_add_byte(&b, '"');
 	for (size_t i = 0; i < n && b.n < LINE_MAX_BYTES; i++)

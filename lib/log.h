@@ -45,7 +45,8 @@ void log_tap(void (*tap)(void *arg, enum log_level level, struct slice line),
 void log_at(enum log_level level, const char *topic, const char *fmt, ...)
 	printf_like(3, 4);
 
-/* A record with attributes from elsewhere (a script); everything escaped. */
+/* A record with attributes from elsewhere (a script); everything escaped, and
+ * cut where the line has 16 KiB. */
 void log_attrs(enum log_level level, const char *topic, struct slice msg,
 	       const struct log_attr *attrs, size_t n);
 

@@ -31,6 +31,13 @@ enum body body_parse(struct slice name)
 	return (enum body)i;
 }
 
+static bool is_text(const struct cursor *c)
+{
+	enum cursor_type type = cursor_peek(c);
+
+	return type == CURSOR_STR || type == CURSOR_BIN;
+}
+
 /* One pair of the event's map: take what the broker wants of it. */
 static int head_pair(struct slice key, struct cursor *value,
 		     struct event_head *out)
@@ -55,7 +62,7 @@ static int head_by_marks(struct slice event, const uint8_t *base,
 		struct cursor key = {base + marks->mark[i], end, 0};
 		struct cursor value = {base + marks->mark[i + 1], end, 0};
 
-		if (cursor_peek(&key) != CURSOR_STR)
+		if (!is_text(&key))
 			continue;
 		if (head_pair(cursor_text(&key), &value, out) < 0)
 			return ERR_TYPE;
@@ -69,7 +76,7 @@ static int head_by_walk(struct slice event, struct event_head *out)
 	uint32_t n;
 
 	for (n = cursor_map(&c); n > 0 && !c.error; n--) {
-		bool text = cursor_peek(&c) == CURSOR_STR;
+		bool text = is_text(&c);
 		struct cursor key = cursor_of(cursor_raw(&c));
 		int r = 0;
 

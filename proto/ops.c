@@ -111,16 +111,19 @@ int ops_next(struct cursor *c, struct op_view *out)
 {
 	const char *args;
 	uint32_t n;
+	bool str;
 	int r;
 
 	*out = (struct op_view){0};
 	if (c->p == c->end && !c->error)
 		return 0;
 	n = cursor_array(c);
+	/* A proxy looks the name up as text: as bin it would be another. */
+	str = cursor_peek(c) == CURSOR_STR;
 	out->op = op_parse(cursor_text(c));
 	if (c->error)
 		return c->error;
-	if (out->op == OP_COUNT)
+	if (out->op == OP_COUNT || !str)
 		return ERR_FORMAT;
 	args = op_table[out->op].args;
 	if (n != 1 + strlen(args))

@@ -32,7 +32,8 @@ struct cursor {
 
 static inline struct cursor cursor_of(struct slice bytes)
 {
-	return (struct cursor){bytes.p, bytes.p + bytes.n, 0};
+	return (struct cursor){bytes.p, bytes.n ? bytes.p + bytes.n : bytes.p,
+			       0};
 }
 
 enum cursor_type cursor_peek(const struct cursor *c);

@@ -137,8 +137,9 @@ void lane_check(lua_State *L, const struct answer *a)
 void lane_check_effect(lua_State *L, int code)
 {
 	if (code == ERR_FULL)
-		luaL_error(L, "too_large: the effects of one run are more than "
-			      "%d or %d bytes",
+		luaL_error(L,
+			   "too_large: the effects of one run are more than "
+			   "%d or %d bytes",
 			   PROTO_MAX_EFFECTS, PROTO_MAX_EFFECT_BYTES);
 	must(code == OK);
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "worker/civil.h"
+
 static struct slice trim(struct slice s)
 {
 	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t')) {
@@ -96,43 +98,11 @@ static int month_of(const char *name)
 	return 0;
 }
 
-/*
- * Days since 1970 and back, by the proleptic Gregorian calendar with years
- * that begin in March. (The C library's own would look for a time zone file
- * first, which this process may not open.)
- */
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
-{
-	int64_t era, y = month <= 2 ? year - 1 : year;
-	int64_t of_era, of_year;
-
-	era = (y >= 0 ? y : y - 399) / 400;
-	of_era = y - era * 400;
-	of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 +
-	       of_year - 719468;
-}
-
-static void date_of(int64_t days, int64_t *year, int64_t *month, int64_t *day)
-{
-	int64_t z = days + 719468;
-	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-	int64_t of_era = z - era * 146097;
-	int64_t y = (of_era - of_era / 1460 + of_era / 36524 -
-		     of_era / 146096) /
-		    365;
-	int64_t of_year = of_era - (365 * y + y / 4 - y / 100);
-	int64_t m = (5 * of_year + 2) / 153;
-
-	*day = of_year - (153 * m + 2) / 5 + 1;
-	*month = m < 10 ? m + 3 : m - 9;
-	*year = y + era * 400 + (*month <= 2);
-}
-
 /* "Wed, 21 Oct 2026 07:28:00 GMT", with blanks or dashes in the date. */
 static int64_t parse_date(struct slice s)
 {
 	int year, day, hour, minute, second;
+	int64_t unix_s;
 	char text[64], month[4];
 	const char *p;
 
@@ -150,9 +120,10 @@ static int64_t parse_date(struct slice s)
 		return COOKIE_NO_EXPIRY;
 	if (year < 100)
 		year += year < 70 ? 2000 : 1900;
-	return (days_of(year, month_of(month), day) * 86400 + hour * 3600 +
-		minute * 60 + second) *
-	       1000;
+	if (!civil_to_unix(&unix_s, (int64_t[]){year, month_of(month), day,
+						hour, minute, second}))
+		return COOKIE_NO_EXPIRY;
+	return unix_s * 1000;
 }
 
 static void take_attribute(struct slice pair, struct set_cookie *out)
@@ -226,19 +197,16 @@ static void put_text(struct buf *b, const char *name, struct slice value)
 
 static void put_date(struct buf *b, int64_t ms)
 {
-	static const char names[] = "ThuFriSatSunMonTueWed";
-	int64_t days, second, year, month, day;
+	static const char days[] = "SunMonTueWedThuFriSat";
+	struct civil c;
 
 	/* Only years that the format can say. */
-	if (ms < 0 || ms / 1000 > 253402300799)
+	if (ms < 0 || ms / 1000 > 253402300799 ||
+	    !civil_from_unix(&c, ms / 1000))
 		return;
-	days = ms / 86400000;
-	second = ms / 1000 % 86400;
-	date_of(days, &year, &month, &day);
 	buf_addf(b, "; Expires=%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-		 names + 3 * (days % 7), (int)day, months + 3 * (month - 1),
-		 (int)year, (int)(second / 3600), (int)(second / 60 % 60),
-		 (int)(second % 60));
+		 days + 3 * c.weekday, c.day, months + 3 * (c.month - 1),
+		 (int)c.year, c.hour, c.minute, c.second);
 }
 
 void set_cookie_put(struct buf *b, const struct set_cookie *c)

@@ -19,25 +19,24 @@ static const uint32_t masks[VIEW_COUNT] = {
 	[VIEW_REQ] = BIT(FIELD_PROTO) | BIT(FIELD_HOST) | BIT(FIELD_SCHEME) |
 		     BIT(FIELD_METHOD) | BIT(FIELD_PATH) | BIT(FIELD_QUERY) |
 		     BIT(FIELD_URL) | BIT(FIELD_REMOTE_ADDR) |
-		     BIT(FIELD_HEADERS) | BIT(FIELD_COOKIES) |
-		     BIT(FIELD_BODY) | BIT(FIELD_CONTENT_LENGTH),
+		     BIT(FIELD_HEADERS) | BIT(FIELD_COOKIES) | BIT(FIELD_BODY) |
+		     BIT(FIELD_CONTENT_LENGTH),
 	[VIEW_RESP] = BIT(FIELD_STATUS) | BIT(FIELD_STATUS_CODE) |
 		      BIT(FIELD_PROTO) | BIT(FIELD_HEADERS) |
 		      BIT(FIELD_COOKIES) | BIT(FIELD_BODY) |
 		      BIT(FIELD_CONTENT_LENGTH),
 	[VIEW_WS] = BIT(FIELD_DIRECTION) | BIT(FIELD_OPCODE) |
-		    BIT(FIELD_OPCODE_NAME) | BIT(FIELD_DATA) |
-		    BIT(FIELD_TEXT) | BIT(FIELD_TIMESTAMP),
+		    BIT(FIELD_OPCODE_NAME) | BIT(FIELD_DATA) | BIT(FIELD_TEXT) |
+		    BIT(FIELD_TIMESTAMP),
 };
 
 /* Tables and what is dear to find are kept at once, the rest when it is asked
  * for a second time: most scripts ask once. */
-static const uint32_t keep_at_once =
-	BIT(FIELD_REQ) | BIT(FIELD_RESP) | BIT(FIELD_HEADERS) |
-	BIT(FIELD_QUERY) | BIT(FIELD_COOKIES);
+static const uint32_t keep_at_once = BIT(FIELD_REQ) | BIT(FIELD_RESP) |
+				     BIT(FIELD_HEADERS) | BIT(FIELD_QUERY) |
+				     BIT(FIELD_COOKIES);
 
-static void push_value(lua_State *L, struct lane *l, enum view v,
-		       enum field f)
+static void push_value(lua_State *L, struct lane *l, enum view v, enum field f)
 {
 	switch (v) {
 	case VIEW_CTX:

@@ -136,4 +136,15 @@ static inline struct slice value_text(struct slice value)
 	return value.n ? cursor_text(&c) : value;
 }
 
+/* The value of a field of req or resp as it was sent; empty when absent. */
+static inline struct slice ctx_find(struct ctx *c, bool resp, enum field f)
+{
+	return fields_find(ctx_side(c, resp), c->base, f);
+}
+
+static inline struct slice ctx_text(struct ctx *c, bool resp, enum field f)
+{
+	return value_text(ctx_find(c, resp, f));
+}
+
 #endif

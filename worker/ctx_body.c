@@ -27,8 +27,8 @@ static const struct {
 static struct where find(struct ctx *c, enum body which)
 {
 	enum op op = places[which].op;
-	struct fields *f = which == BODY_WS ? ctx_ws(c)
-					    : ctx_side(c, which == BODY_RESP);
+	struct fields *f =
+		which == BODY_WS ? ctx_ws(c) : ctx_side(c, which == BODY_RESP);
 	struct slice raw = fields_find(f, c->base, places[which].field);
 	struct cursor cur = cursor_of(raw);
 	struct where w = {0};
@@ -61,8 +61,9 @@ static void check_size(lua_State *L, struct lane *l, enum body which,
 	size_t max = l->host->script->max_body;
 
 	if (length > max)
-		luaL_error(L, "too_large: %s has %I bytes, at most %I may be "
-			      "read",
+		luaL_error(L,
+			   "too_large: %s has %I bytes, at most %I may be "
+			   "read",
 			   body_name(which), (LUAI_UACINT)length,
 			   (LUAI_UACINT)max);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ctx_value: what each field of an event is, from its bytes and from the ops
- * of earlier scripts that lie over them. Start at ctx_begin() and
- * ctx_value_req().
+ * of earlier scripts that lie over them. Start at ctx_value_req().
  */
 #include "worker/convert.h"
 #include "worker/cookies.h"
@@ -18,152 +17,6 @@ static void push_slice(lua_State *L, struct slice s)
 static struct slice scratch(struct ctx *c)
 {
 	return buf_slice(&c->scratch);
-}
-
-/* --- ops of earlier scripts --- */
-
-static void lay_op(struct ctx *c, const struct op_view *op)
-{
-	struct overlay *o = &c->over;
-
-	o->has[op->op] = true;
-	o->last[op->op] = span_of(c, op->a);
-	if (op->op <= OP_REQ_DEL_HEADER)
-		o->req = true;
-	else if (op->op <= OP_RESP_DEL_HEADER)
-		o->resp = true;
-	if (op->op == OP_RESP_SET_STATUS)
-		o->status = op->i;
-	if (op->op >= OP_REQ_SET_HEADER && op->op <= OP_REQ_DEL_HEADER)
-		o->headers[0] = true;
-	if (op->op >= OP_RESP_SET_HEADER && op->op <= OP_RESP_DEL_HEADER)
-		o->headers[1] = true;
-	if (op->op == OP_REQ_SET_URL) {
-		o->has[OP_REQ_SET_HOST] = o->has[OP_REQ_SET_SCHEME] = false;
-		o->has[OP_REQ_SET_PATH] = o->has[OP_REQ_SET_QUERY] = false;
-	}
-}
-
-static int lay_ops(struct ctx *c)
-{
-	struct cursor cur = cursor_of(span_slice(c, c->ops));
-	struct op_view op;
-	int r;
-
-	while ((r = ops_next(&cur, &op)) == 1)
-		lay_op(c, &op);
-	return r;
-}
-
-int ctx_begin(struct ctx *c, const uint8_t *base, struct slice event,
-	      struct slice ops, struct slice extra)
-{
-	c->base = base;
-	c->event = span_of(c, event);
-	c->ops = span_of(c, ops);
-	c->extra = span_of(c, extra);
-	c->req.open = c->resp.open = c->ws.open = false;
-	headers_clear(&c->headers[0]);
-	headers_clear(&c->headers[1]);
-	memset(c->seen, 0, sizeof(c->seen));
-	memset(c->kept, 0, sizeof(c->kept));
-	c->has_event = event.n > 0 &&
-		       fields_open(&c->root, base, c->event.off,
-				   c->event.off + c->event.len);
-	if (event.n && !c->has_event)
-		return ERR_FORMAT;
-	c->over = (struct overlay){0};
-	return ops.n ? lay_ops(c) : OK;
-}
-
-void ctx_move(struct ctx *c, const uint8_t *base)
-{
-	c->base = base;
-}
-
-/* --- headers --- */
-
-static bool is_header_op(enum op op, bool resp)
-{
-	if (resp)
-		return op >= OP_RESP_SET_HEADER && op <= OP_RESP_DEL_HEADER;
-	return op >= OP_REQ_SET_HEADER && op <= OP_REQ_DEL_HEADER;
-}
-
-static void apply_headers(struct ctx *c, bool resp)
-{
-	struct cursor cur = cursor_of(span_slice(c, c->ops));
-	struct headers *h = &c->headers[resp];
-	struct op_view op;
-
-	while (ops_next(&cur, &op) == 1) {
-		if (!is_header_op(op.op, resp))
-			continue;
-		if (op.op == OP_REQ_SET_HEADER || op.op == OP_RESP_SET_HEADER)
-			headers_set(h, c->base, &op);
-		else if (op.op == OP_REQ_ADD_HEADER ||
-			 op.op == OP_RESP_ADD_HEADER)
-			headers_add(h, c->base, &op);
-		else
-			headers_del(h, c->base, op.a);
-	}
-}
-
-struct headers *ctx_headers(struct ctx *c, bool resp)
-{
-	struct headers *h = &c->headers[resp];
-	struct fields *side;
-
-	if (h->ready)
-		return h;
-	h->ready = true;
-	if (!c->has_event)
-		return h;
-	side = ctx_side(c, resp);
-	/* Headers that make no sense are as good as none. */
-	if (headers_load(h, c->base,
-				 fields_find(side, c->base,
-					     FIELD_HEADERS)) < 0) {
-		headers_clear(h);
-		h->ready = true;
-	}
-	if (c->over.headers[resp])
-		apply_headers(c, resp);
-	return h;
-}
-
-/* --- maps --- */
-
-static struct fields *open_map(struct ctx *c, struct fields *f, enum field at)
-{
-	struct slice raw;
-
-	if (f->open)
-		return f;
-	raw = fields_find(&c->root, c->base, at);
-	if (raw.n == 0) {
-		*f = (struct fields){.open = true};
-		return f;
-	}
-	(void)fields_open(f, c->base, (uint32_t)(raw.p - c->base),
-			  (uint32_t)(raw.p + raw.n - c->base));
-	return f;
-}
-
-struct fields *ctx_side(struct ctx *c, bool resp)
-{
-	return resp ? open_map(c, &c->resp, FIELD_RESP)
-		    : open_map(c, &c->req, FIELD_REQ);
-}
-
-static struct slice find(struct ctx *c, bool resp, enum field f)
-{
-	return fields_find(ctx_side(c, resp), c->base, f);
-}
-
-static struct slice find_text(struct ctx *c, bool resp, enum field f)
-{
-	return value_text(find(c, resp, f));
 }
 
 static bool is_map(struct slice raw)
@@ -201,11 +54,6 @@ void ctx_value_root(lua_State *L, struct lane *l, enum field f)
 	}
 }
 
-struct fields *ctx_ws(struct ctx *c)
-{
-	return open_map(c, &c->ws, FIELD_WS);
-}
-
 /* --- request line --- */
 
 static bool url_changed(const struct ctx *c)
@@ -231,7 +79,7 @@ static struct slice base_url(struct ctx *c)
 {
 	if (c->over.has[OP_REQ_SET_URL])
 		return last(c, OP_REQ_SET_URL);
-	return find_text(c, false, FIELD_URL);
+	return ctx_text(c, false, FIELD_URL);
 }
 
 static struct slice header_text(struct ctx *c, const char *name)
@@ -241,8 +89,8 @@ static struct slice header_text(struct ctx *c, const char *name)
 	for (size_t i = 0; i < headers_count(h); i++) {
 		struct header *one = headers_at(h, i);
 
-		if (!one->dead && header_name_eq(header_name(one, c->base),
-						 slice_str(name)))
+		if (!one->dead &&
+		    header_name_eq(header_name(one, c->base), slice_str(name)))
 			return header_value(one, c->base);
 	}
 	return (struct slice){0};
@@ -255,7 +103,7 @@ static struct slice host_of(struct ctx *c)
 	if (c->over.has[OP_REQ_SET_HOST])
 		return last(c, OP_REQ_SET_HOST);
 	if (!c->over.has[OP_REQ_SET_URL])
-		text = find_text(c, false, FIELD_HOST);
+		text = ctx_text(c, false, FIELD_HOST);
 	if (text.n == 0)
 		text = url_split(base_url(c)).host;
 	return text.n ? text : header_text(c, "host");
@@ -268,7 +116,7 @@ static struct slice scheme_of(struct ctx *c)
 	if (c->over.has[OP_REQ_SET_SCHEME])
 		return last(c, OP_REQ_SET_SCHEME);
 	if (!c->over.has[OP_REQ_SET_URL])
-		text = find_text(c, false, FIELD_SCHEME);
+		text = ctx_text(c, false, FIELD_SCHEME);
 	return text.n ? text : url_split(base_url(c)).scheme;
 }
 
@@ -281,7 +129,7 @@ static struct slice path_of(struct ctx *c)
 	if (c->over.has[OP_REQ_SET_PATH])
 		text = last(c, OP_REQ_SET_PATH);
 	else if (!c->over.has[OP_REQ_SET_URL])
-		text = find_text(c, false, FIELD_PATH);
+		text = ctx_text(c, false, FIELD_PATH);
 	if (text.n)
 		return text;
 	url_decode(url_split(base_url(c)).path, false, &c->scratch);
@@ -361,7 +209,7 @@ static void push_pairs(lua_State *L, struct ctx *c, struct slice query)
 
 static void push_query(lua_State *L, struct ctx *c)
 {
-	struct slice raw = find(c, false, FIELD_QUERY);
+	struct slice raw = ctx_find(c, false, FIELD_QUERY);
 	struct cursor cur = cursor_of(raw);
 
 	if (c->over.has[OP_REQ_SET_QUERY])
@@ -431,7 +279,7 @@ static lua_Integer push_line(lua_State *L, struct slice line, bool resp,
 static void push_cookies(lua_State *L, struct ctx *c, bool resp)
 {
 	struct slice field = slice_str(resp ? "set-cookie" : "cookie");
-	struct slice raw = find(c, resp, FIELD_COOKIES);
+	struct slice raw = ctx_find(c, resp, FIELD_COOKIES);
 	struct cursor cur = cursor_of(raw);
 	struct headers *h;
 	lua_Integer n = 0;
@@ -464,7 +312,7 @@ static void push_length(lua_State *L, struct lane *l, bool resp)
 {
 	struct ctx *c = &l->ctx;
 	bool changed = c->over.has[resp ? OP_RESP_SET_BODY : OP_REQ_SET_BODY];
-	struct slice raw = find(c, resp, FIELD_CONTENT_LENGTH);
+	struct slice raw = ctx_find(c, resp, FIELD_CONTENT_LENGTH);
 	struct cursor cur = cursor_of(raw);
 	int64_t n = raw.n && !changed ? cursor_int(&cur) : -1;
 
@@ -482,7 +330,7 @@ void ctx_value_req(lua_State *L, struct lane *l, enum field f)
 		if (c->over.has[OP_REQ_SET_METHOD])
 			push_slice(L, last(c, OP_REQ_SET_METHOD));
 		else
-			push_slice(L, find_text(c, false, f));
+			push_slice(L, ctx_text(c, false, f));
 		return;
 	case FIELD_PATH:
 		push_slice(L, path_of(c));
@@ -509,13 +357,13 @@ void ctx_value_req(lua_State *L, struct lane *l, enum field f)
 		push_length(L, l, false);
 		return;
 	default:
-		push_slice(L, find_text(c, false, f));
+		push_slice(L, ctx_text(c, false, f));
 	}
 }
 
 static int64_t status_code(struct ctx *c)
 {
-	struct slice raw = find(c, true, FIELD_STATUS_CODE);
+	struct slice raw = ctx_find(c, true, FIELD_STATUS_CODE);
 	struct cursor cur = cursor_of(raw);
 	int64_t n = 0;
 
@@ -523,7 +371,7 @@ static int64_t status_code(struct ctx *c)
 		return c->over.status;
 	if (raw.n)
 		return cursor_int(&cur);
-	raw = find_text(c, true, FIELD_STATUS);
+	raw = ctx_text(c, true, FIELD_STATUS);
 	for (size_t i = 0; i < raw.n && i < 3; i++)
 		if (raw.p[i] >= '0' && raw.p[i] <= '9')
 			n = n * 10 + (raw.p[i] - '0');
@@ -532,7 +380,7 @@ static int64_t status_code(struct ctx *c)
 
 static void push_status(lua_State *L, struct ctx *c)
 {
-	struct slice text = find_text(c, true, FIELD_STATUS);
+	struct slice text = ctx_text(c, true, FIELD_STATUS);
 	int64_t code = status_code(c);
 	const char *reason = status_text(code);
 
@@ -565,7 +413,7 @@ void ctx_value_resp(lua_State *L, struct lane *l, enum field f)
 		push_length(L, l, true);
 		return;
 	default:
-		push_slice(L, find_text(c, true, f));
+		push_slice(L, ctx_text(c, true, f));
 	}
 }
 

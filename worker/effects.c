@@ -98,8 +98,7 @@ static struct effect *find_kv(const struct effects *e, struct slice key)
 	return NULL;
 }
 
-const struct effect *effects_kv_find(const struct effects *e,
-				     struct slice key)
+const struct effect *effects_kv_find(const struct effects *e, struct slice key)
 {
 	return find_kv(e, key);
 }
@@ -148,9 +147,8 @@ int effects_write(struct effects *e, struct slice name, uint64_t blob,
 		  uint64_t size)
 {
 	return add(e,
-		   (struct effect){.kind = EFFECT_WRITE,
-				   .number = blob,
-				   .size = size},
+		   (struct effect){
+			   .kind = EFFECT_WRITE, .number = blob, .size = size},
 		   name, (struct slice){0});
 }
 
@@ -175,8 +173,8 @@ static bool within(struct slice name, struct slice top, struct slice *rest)
 }
 
 /* The name that `name` had before this rename. False: it was taken away. */
-static bool undo_rename(struct slice from, struct slice to,
-			struct slice *name, struct buf *scratch)
+static bool undo_rename(struct slice from, struct slice to, struct slice *name,
+			struct buf *scratch)
 {
 	struct slice rest;
 	size_t start;

@@ -55,17 +55,16 @@ struct slice effect_value(const struct effects *e, const struct effect *one);
 int effects_kv_set(struct effects *e, struct slice key, struct slice value,
 		   uint64_t ttl_ms) must_check;
 int effects_kv_delete(struct effects *e, struct slice key) must_check;
-int effects_emit(struct effects *e, struct slice name, struct slice packed)
-	must_check;
+int effects_emit(struct effects *e, struct slice name,
+		 struct slice packed) must_check;
 int effects_write(struct effects *e, struct slice name, uint64_t blob,
 		  uint64_t size) must_check;
 int effects_delete(struct effects *e, struct slice name) must_check;
-int effects_rename(struct effects *e, struct slice from, struct slice to)
-	must_check;
+int effects_rename(struct effects *e, struct slice from,
+		   struct slice to) must_check;
 
 /* The uncommitted write of a key, or NULL. */
-const struct effect *effects_kv_find(const struct effects *e,
-				     struct slice key);
+const struct effect *effects_kv_find(const struct effects *e, struct slice key);
 
 /*
  * Where an artifact of this name would be found. ARTIFACT_HERE: written by

@@ -127,8 +127,7 @@ bool fields_open(struct fields *f, const uint8_t *base, uint32_t off,
 /* The next pair: notes it and leaves the walk before its value. */
 static enum field step(struct fields *f, const uint8_t *base)
 {
-	struct cursor c =
-		cursor_of(slice_of(base + f->at, f->end - f->at));
+	struct cursor c = cursor_of(slice_of(base + f->at, f->end - f->at));
 	enum field found = FIELD_NONE;
 	enum cursor_type type;
 
@@ -151,8 +150,7 @@ static enum field step(struct fields *f, const uint8_t *base)
 	return found;
 }
 
-struct slice fields_find(struct fields *f, const uint8_t *base,
-			 enum field want)
+struct slice fields_find(struct fields *f, const uint8_t *base, enum field want)
 {
 	while (!f->off[want] && f->left && !f->bad)
 		if (step(f, base) == want)

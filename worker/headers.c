@@ -38,8 +38,7 @@ static bool is_text(const struct cursor *c)
 	return type == CURSOR_STR || type == CURSOR_BIN;
 }
 
-static void load_pairs(struct headers *h, const uint8_t *base,
-		       struct cursor *c)
+static void load_pairs(struct headers *h, const uint8_t *base, struct cursor *c)
 {
 	uint32_t n = cursor_array(c);
 

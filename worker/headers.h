@@ -48,8 +48,8 @@ void headers_fini(struct headers *h);
 
 /* Read the event's value: an array of [name, value] or a map of name to a
  * string or an array of strings. ERR_FORMAT when it is neither. */
-int headers_load(struct headers *h, const uint8_t *base, struct slice value)
-	must_check;
+int headers_load(struct headers *h, const uint8_t *base,
+		 struct slice value) must_check;
 
 /* One header op of an earlier script; a and b of `op` lie behind base too. */
 void headers_set(struct headers *h, const uint8_t *base,

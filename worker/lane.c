@@ -32,8 +32,7 @@ static bool on_source(void *arg, struct slice module, struct slice *text,
 		      const char **chunkname)
 {
 	struct lane *l = arg;
-	const struct source_file *f =
-		script_module(l->host->script, module);
+	const struct source_file *f = script_module(l->host->script, module);
 
 	if (!f)
 		return false;

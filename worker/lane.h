@@ -91,8 +91,8 @@ int lane_init(struct lane *l, const struct lane_host *host) must_check;
 void lane_fini(struct lane *l);
 
 /* Does this file compile? ERR_FORMAT, ERR_RANGE: *why gets the message. */
-int lane_try(struct lane *l, const struct source_file *f, struct buf *why)
-	must_check;
+int lane_try(struct lane *l, const struct source_file *f,
+	     struct buf *why) must_check;
 
 /* Take the script's chunks in; then the lane can run. ERR_FORMAT: one does not
  * compile. */
@@ -104,8 +104,7 @@ int lane_compile(struct lane *l) must_check;
  * when they are in l->bytes already, the caller has set l->moved.
  * ERR_FORMAT: they make no sense.
  */
-int lane_begin(struct lane *l, uint32_t run_id, struct slice params)
-	must_check;
+int lane_begin(struct lane *l, uint32_t run_id, struct slice params) must_check;
 
 /* READY: go on with the answer. */
 void lane_go(struct lane *l);

@@ -61,7 +61,8 @@ static void sift(struct slice *list, size_t i, size_t n)
 	struct slice one = list[i];
 
 	for (size_t child; (child = 2 * i + 1) < n; i = child) {
-		if (child + 1 < n && slice_cmp(list[child + 1], list[child]) > 0)
+		if (child + 1 < n &&
+		    slice_cmp(list[child + 1], list[child]) > 0)
 			child++;
 		if (slice_cmp(list[child], one) <= 0)
 			break;

@@ -104,8 +104,7 @@ static bool look(lua_State *L, struct slice name, int how, struct thing *t)
 
 /* The cleaned name of an argument; it stays on the stack. NULL: not usable,
  * and what to return is on the stack. */
-static const char *take_name(lua_State *L, int arg, int how,
-			     struct slice *name)
+static const char *take_name(lua_State *L, int arg, int how, struct slice *name)
 {
 	struct slice raw = convert_text(L, arg);
 
@@ -193,8 +192,7 @@ static int artifacts_write(lua_State *L)
 		return fail(L, LUA_TBOOLEAN, "open %s: not a directory", text);
 	if (!put(L, content, &blob))
 		return 2;
-	lane_check_effect(L,
-			  effects_write(&l->effects, name, blob, content.n));
+	lane_check_effect(L, effects_write(&l->effects, name, blob, content.n));
 	lua_pushboolean(L, 1);
 	return 1;
 }
@@ -378,8 +376,7 @@ static int sorted_names(lua_State *L)
 	lua_pushnil(L);
 	for (; lua_next(L, 1); i++) {
 		lua_pop(L, 1);
-		names[i].p = (const uint8_t *)lua_tolstring(L, -1,
-							    &names[i].n);
+		names[i].p = (const uint8_t *)lua_tolstring(L, -1, &names[i].n);
 	}
 	lib_sort(names, n);
 	lua_createtable(L, (int)n, 0);
@@ -410,8 +407,11 @@ static int artifacts_list(lua_State *L)
 }
 
 const luaL_Reg lib_artifacts[] = {
-	{"write", artifacts_write},   {"read", artifacts_read},
-	{"exists", artifacts_exists}, {"delete", artifacts_delete},
-	{"rename", artifacts_rename}, {"list", artifacts_list},
+	{"write", artifacts_write},
+	{"read", artifacts_read},
+	{"exists", artifacts_exists},
+	{"delete", artifacts_delete},
+	{"rename", artifacts_rename},
+	{"list", artifacts_list},
 	{NULL, NULL},
 };

@@ -26,8 +26,8 @@ static int bus_emit(lua_State *L)
 		lua_pushfstring(L, "bus: the data cannot be sent: %s", why);
 		return 1;
 	}
-	lane_check_effect(L, effects_emit(&l->effects, name,
-					  buf_slice(&l->out)));
+	lane_check_effect(L,
+			  effects_emit(&l->effects, name, buf_slice(&l->out)));
 	return 0;
 }
 

@@ -100,8 +100,9 @@ static int kv_get_base64(lua_State *L)
 static int refuse(lua_State *L, const char *what, size_t n, size_t max)
 {
 	lua_pushboolean(L, 0);
-	lua_pushfstring(L, "too_large: the %s has %I bytes, at most %I are "
-			   "allowed",
+	lua_pushfstring(L,
+			"too_large: the %s has %I bytes, at most %I are "
+			"allowed",
 			what, (LUAI_UACINT)n, (LUAI_UACINT)max);
 	return 2;
 }
@@ -125,8 +126,9 @@ static uint64_t take_ttl(lua_State *L)
 		return 0;
 	seconds = lua_tonumberx(L, -1, &number);
 	if (!number || !(seconds > 0) || seconds > 1e10)
-		luaL_argerror(L, 3, "ttl must be a positive number of "
-				    "seconds");
+		luaL_argerror(L, 3,
+			      "ttl must be a positive number of "
+			      "seconds");
 	return seconds < 0.001 ? 1 : (uint64_t)(seconds * 1000);
 }
 
@@ -276,8 +278,8 @@ static int kv_cas(lua_State *L)
 }
 
 const luaL_Reg lib_kv[] = {
-	{"get", kv_get},       {"get_base64", kv_get_base64},
-	{"set", kv_set},       {"delete", kv_delete},
-	{"list", kv_list},     {"incr", kv_incr},
-	{"cas", kv_cas},       {NULL, NULL},
+	{"get", kv_get},   {"get_base64", kv_get_base64},
+	{"set", kv_set},   {"delete", kv_delete},
+	{"list", kv_list}, {"incr", kv_incr},
+	{"cas", kv_cas},   {NULL, NULL},
 };

@@ -9,11 +9,10 @@
 #include <ctype.h>
 
 #include "worker/convert.h"
-#include "worker/cookies.h"
 #include "worker/lane.h"
 #include "worker/url.h"
 
-enum { KEEP = 64 << 10, MAX_BYTES = PROTO_MAX_MESSAGE - (64 << 10) };
+enum { KEEP = 64 << 10 };
 
 /* --- notes --- */
 
@@ -36,7 +35,7 @@ static size_t header_count(const struct mut *m)
 	return m->headers.n / sizeof(struct mut_header);
 }
 
-static uint32_t keep_bytes(struct mut *m, struct slice s)
+uint32_t mut_keep(struct mut *m, struct slice s)
 {
 	uint32_t off = (uint32_t)m->bytes.n;
 
@@ -61,26 +60,24 @@ static void supersede(struct mut *m, const struct mut_header *by,
 	}
 }
 
-int mut_header(struct mut *m, enum op op, struct slice name,
-	       struct slice value)
+int mut_header(struct mut *m, enum op op, struct slice name, struct slice value)
 {
 	struct mut_header h = {.op = op, .hash = hash_name(name)};
 
 	if (header_count(m) >= PROTO_MAX_OPS ||
-	    name.n + value.n > MAX_BYTES - m->bytes.n)
+	    name.n + value.n > MUT_MAX_BYTES - m->bytes.n)
 		return ERR_FULL;
 	if (op != OP_REQ_ADD_HEADER && op != OP_RESP_ADD_HEADER)
 		supersede(m, &h, name);
-	h.name = keep_bytes(m, name);
+	h.name = mut_keep(m, name);
 	h.name_len = (uint32_t)name.n;
-	h.value = keep_bytes(m, value);
+	h.value = mut_keep(m, value);
 	h.value_len = (uint32_t)value.n;
 	buf_add(&m->headers, &h, sizeof(h));
 	return buf_error(&m->bytes) ? ERR_NOMEM : buf_error(&m->headers);
 }
 
-/* The mut of the call, or NULL when it belongs to a run that is over. */
-static struct mut *open_mut(lua_State *L)
+struct mut *mut_of(lua_State *L)
 {
 	struct mut *m = &lane_of(L)->mut;
 
@@ -91,11 +88,12 @@ static struct mut *open_mut(lua_State *L)
 	return m;
 }
 
-static int full(lua_State *L)
+int mut_full(lua_State *L)
 {
-	return luaL_error(L, "too_large: the mutations of one run come to "
-			     "more than %d ops or %d bytes",
-			  PROTO_MAX_OPS, MAX_BYTES);
+	return luaL_error(L,
+			  "too_large: the mutations of one run come to "
+			  "more than %d ops or %d bytes",
+			  PROTO_MAX_OPS, MUT_MAX_BYTES);
 }
 
 /* Space of an earlier value is used again, so that a loop of set_body does
@@ -106,9 +104,9 @@ static int set_last(lua_State *L, struct mut *m, enum op op, struct slice s)
 
 	if (m->has[op] && end == m->bytes.n)
 		m->bytes.n = m->last[op].off;
-	if (s.n > MAX_BYTES - m->bytes.n)
-		return full(L);
-	m->last[op].off = keep_bytes(m, s);
+	if (s.n > MUT_MAX_BYTES - m->bytes.n)
+		return mut_full(L);
+	m->last[op].off = mut_keep(m, s);
 	m->last[op].len = (uint32_t)s.n;
 	m->has[op] = true;
 	return 0;
@@ -141,7 +139,7 @@ static bool query_ok(struct slice s)
 static int set_text(lua_State *L, enum op op, bool (*ok)(struct slice s),
 		    const char *complaint)
 {
-	struct mut *m = open_mut(L);
+	struct mut *m = mut_of(L);
 	struct slice s = convert_text(L, 1);
 
 	if (!ok(s))
@@ -211,7 +209,7 @@ static int ws_set_data(lua_State *L)
 
 static int flag(lua_State *L, enum op op)
 {
-	struct mut *m = open_mut(L);
+	struct mut *m = mut_of(L);
 
 	if (m)
 		m->has[op] = true;
@@ -230,7 +228,7 @@ static int ctx_set_finish(lua_State *L)
 
 static int resp_set_status(lua_State *L)
 {
-	struct mut *m = open_mut(L);
+	struct mut *m = mut_of(L);
 	lua_Number v = luaL_checknumber(L, 1);
 
 	if (!(v >= 100 && v < 1000))
@@ -244,7 +242,7 @@ static int resp_set_status(lua_State *L)
 
 static int set_header(lua_State *L, enum op op)
 {
-	struct mut *m = open_mut(L);
+	struct mut *m = mut_of(L);
 	bool del = op == OP_REQ_DEL_HEADER || op == OP_RESP_DEL_HEADER;
 	struct slice name = convert_text(L, 1), value = {0};
 
@@ -259,7 +257,7 @@ static int set_header(lua_State *L, enum op op)
 		   header_name_eq(name, slice_str("host"))))
 		return 0;
 	if (mut_header(m, op, name, value) < 0)
-		return full(L);
+		return mut_full(L);
 	return 0;
 }
 
@@ -293,143 +291,6 @@ static int resp_del_header(lua_State *L)
 	return set_header(L, OP_RESP_DEL_HEADER);
 }
 
-/* --- cookies --- */
-
-static struct mut_cookie *find_cookie(struct mut *m, bool resp,
-				      struct slice name)
-{
-	size_t n = m->cookies.n / sizeof(struct mut_cookie);
-	struct mut_cookie *c = (struct mut_cookie *)(void *)m->cookies.p;
-
-	for (; n > 0; n--, c++)
-		if (c->resp == resp &&
-		    slice_eq(mut_slice(m, c->name, c->name_len), name))
-			return c;
-	return NULL;
-}
-
-/* `text` empty: the cookie goes. */
-static int note_cookie(lua_State *L, bool resp, struct slice name,
-		       struct slice text)
-{
-	struct mut *m = open_mut(L);
-	struct mut_cookie *old, one = {.resp = resp, .del = text.n == 0};
-
-	if (!m)
-		return 0;
-	if (name.n + text.n > MAX_BYTES - m->bytes.n ||
-	    m->cookies.n >= PROTO_MAX_OPS * sizeof(one))
-		return full(L);
-	one.text = keep_bytes(m, text);
-	one.text_len = (uint32_t)text.n;
-	old = find_cookie(m, resp, name);
-	one.name = old ? old->name : keep_bytes(m, name);
-	one.name_len = (uint32_t)name.n;
-	if (old)
-		*old = one;
-	else
-		buf_add(&m->cookies, &one, sizeof(one));
-	return 0;
-}
-
-static void check_cookie_text(lua_State *L, struct slice s)
-{
-	if (!header_value_ok(s))
-		luaL_argerror(L, 1, "CR, LF or NUL in a cookie");
-}
-
-/* The text of a field of the table at 1; it stays on the stack. */
-static struct slice cookie_text(lua_State *L, const char *key)
-{
-	struct slice s = {0};
-
-	if (lua_getfield(L, 1, key) != LUA_TNIL)
-		s = convert_tostring(L, -1);
-	check_cookie_text(L, s);
-	return s;
-}
-
-static bool cookie_flag(lua_State *L, const char *key)
-{
-	lua_getfield(L, 1, key);
-	return lua_toboolean(L, -1);
-}
-
-static void cookie_attributes(lua_State *L, struct set_cookie *c)
-{
-	int number;
-
-	c->path = cookie_text(L, "path");
-	c->domain = cookie_text(L, "domain");
-	c->same_site = cookie_text(L, "same_site");
-	c->secure = cookie_flag(L, "secure");
-	c->http_only = cookie_flag(L, "http_only");
-	c->partitioned = cookie_flag(L, "partitioned");
-	if (lua_getfield(L, 1, "max_age") != LUA_TNIL) {
-		c->max_age = (int64_t)lua_tonumberx(L, -1, &number);
-		c->has_max_age = true;
-		if (!number)
-			luaL_argerror(L, 1, "max_age is no number");
-		if (c->max_age < 0)
-			c->max_age = 0;
-	}
-	if (lua_getfield(L, 1, "expires") != LUA_TNIL) {
-		c->expires_ms = (int64_t)lua_tonumberx(L, -1, &number);
-		if (!number)
-			luaL_argerror(L, 1, "expires is no number");
-	}
-}
-
-static bool cookie_name_ok(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] == 0x7f || s.p[i] == ';' ||
-		    s.p[i] == '=')
-			return false;
-	return true;
-}
-
-static int set_cookie(lua_State *L, bool resp)
-{
-	struct set_cookie c = {.expires_ms = COOKIE_NO_EXPIRY};
-	struct mut *m = &lane_of(L)->mut;
-
-	luaL_checktype(L, 1, LUA_TTABLE);
-	luaL_checkstack(L, 24, NULL);
-	c.cookie.name = cookie_text(L, "name");
-	c.cookie.value = cookie_text(L, "value");
-	if (!cookie_name_ok(c.cookie.name))
-		return luaL_argerror(L, 1, "not a cookie name");
-	if (resp)
-		cookie_attributes(L, &c);
-	buf_clear(&m->text);
-	if (resp)
-		set_cookie_put(&m->text, &c);
-	else
-		cookie_put(&m->text, c.cookie.name, c.cookie.value);
-	return note_cookie(L, resp, c.cookie.name, buf_slice(&m->text));
-}
-
-static int req_set_cookie(lua_State *L)
-{
-	return set_cookie(L, false);
-}
-
-static int resp_set_cookie(lua_State *L)
-{
-	return set_cookie(L, true);
-}
-
-static int req_del_cookie(lua_State *L)
-{
-	return note_cookie(L, false, convert_text(L, 1), (struct slice){0});
-}
-
-static int resp_del_cookie(lua_State *L)
-{
-	return note_cookie(L, true, convert_text(L, 1), (struct slice){0});
-}
-
 /* --- the tables --- */
 
 static const luaL_Reg ctx_functions[] = {
@@ -438,20 +299,30 @@ static const luaL_Reg ctx_functions[] = {
 };
 
 static const luaL_Reg req_functions[] = {
-	{"set_host", req_set_host},	{"set_scheme", req_set_scheme},
-	{"set_method", req_set_method}, {"set_path", req_set_path},
-	{"set_query", req_set_query},	{"set_url", req_set_url},
-	{"set_body", req_set_body},	{"set_header", req_set_header},
-	{"add_header", req_add_header}, {"del_header", req_del_header},
-	{"set_cookie", req_set_cookie}, {"del_cookie", req_del_cookie},
+	{"set_host", req_set_host},
+	{"set_scheme", req_set_scheme},
+	{"set_method", req_set_method},
+	{"set_path", req_set_path},
+	{"set_query", req_set_query},
+	{"set_url", req_set_url},
+	{"set_body", req_set_body},
+	{"set_header", req_set_header},
+	{"add_header", req_add_header},
+	{"del_header", req_del_header},
+	{"set_cookie", mut_req_set_cookie},
+	{"del_cookie", mut_req_del_cookie},
 	{NULL, NULL},
 };
 
 static const luaL_Reg resp_functions[] = {
-	{"set_status", resp_set_status}, {"set_body", resp_set_body},
-	{"set_header", resp_set_header}, {"add_header", resp_add_header},
-	{"del_header", resp_del_header}, {"set_cookie", resp_set_cookie},
-	{"del_cookie", resp_del_cookie}, {NULL, NULL},
+	{"set_status", resp_set_status},
+	{"set_body", resp_set_body},
+	{"set_header", resp_set_header},
+	{"add_header", resp_add_header},
+	{"del_header", resp_del_header},
+	{"set_cookie", mut_resp_set_cookie},
+	{"del_cookie", mut_resp_del_cookie},
+	{NULL, NULL},
 };
 
 static const luaL_Reg ws_functions[] = {

@@ -14,6 +14,9 @@
 struct lane;
 struct lua_State;
 
+/* What one run's mutations may come to; the rest of a message is for heads. */
+enum { MUT_MAX_BYTES = PROTO_MAX_MESSAGE - (64 << 10) };
+
 struct mut_header {
 	enum op op; /* REQ_SET, REQ_ADD, REQ_DEL and RESP likewise */
 	uint32_t hash;
@@ -64,6 +67,18 @@ bool mut_fill(struct lua_State *L, int index);
  * order. Returns how many. What this hook has no target for is left out.
  */
 uint32_t mut_pack(struct lane *l, struct buf *out);
+
+/* For the functions of `mut`: the mut of this call, or NULL when it belongs
+ * to a run that is over; bytes kept, their offset; the error of a full one. */
+struct mut *mut_of(struct lua_State *L);
+uint32_t mut_keep(struct mut *m, struct slice s);
+int mut_full(struct lua_State *L);
+
+/* mut_cookie.c */
+int mut_req_set_cookie(struct lua_State *L);
+int mut_req_del_cookie(struct lua_State *L);
+int mut_resp_set_cookie(struct lua_State *L);
+int mut_resp_del_cookie(struct lua_State *L);
 
 /* mut_pack.c: fold the cookies into header ops. */
 void mut_fold_cookies(struct lane *l);

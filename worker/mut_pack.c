@@ -152,8 +152,7 @@ static void fold_req(struct lane *l)
 	if (!had && !m->text.n)
 		return; /* deleted what was not there */
 	/* Room for these was left: PROTO_MAX_MESSAGE is above MAX_BYTES. */
-	(void)!mut_header(m,
-			  m->text.n ? OP_REQ_SET_HEADER : OP_REQ_DEL_HEADER,
+	(void)!mut_header(m, m->text.n ? OP_REQ_SET_HEADER : OP_REQ_DEL_HEADER,
 			  at.field, buf_slice(&m->text));
 }
 
@@ -312,9 +311,8 @@ static uint32_t pack_flag(const struct mut *m, enum op op, struct buf *out)
 
 static bool has_messages(enum hook hook)
 {
-	return hook != HOOK_FLUSH && hook != HOOK_BUS &&
-	       hook != HOOK_WS_OPEN && hook != HOOK_WS_MSG &&
-	       hook != HOOK_WS_CLOSE;
+	return hook != HOOK_FLUSH && hook != HOOK_BUS && hook != HOOK_WS_OPEN &&
+	       hook != HOOK_WS_MSG && hook != HOOK_WS_CLOSE;
 }
 
 uint32_t mut_pack(struct lane *l, struct buf *out)

@@ -248,7 +248,7 @@ static const uint8_t *match_again(struct pattern *m, const uint8_t *s,
 	if (digit == '0' || i >= m->ncap || c->n == OPEN)
 		luaL_error(m->L, "invalid capture index %%%c", digit);
 	if (c->n < 0)
-		luaL_error(m->L, "invalid capture index %%%c", digit);
+		return NULL; /* a position holds no text */
 	work_add(&m->work, (uint64_t)c->n);
 	if (text_end(m) - s < c->n || memcmp(s, c->at, (size_t)c->n) != 0)
 		return NULL;

@@ -77,8 +77,7 @@ static struct lane *free_lane(struct sched *s)
 /* All lanes that have nothing to do collect what they have let go of. */
 static void rest(struct sched *s)
 {
-	list_each(node, next, &s->free)
-		lane_rest(lane_at(node));
+	list_each(node, next, &s->free) lane_rest(lane_at(node));
 }
 
 /* A lane came back: it waits, or its run is over and answered. */
@@ -126,8 +125,8 @@ static void enqueue(struct sched *s, const struct rpc *msg)
 
 static void begin_queued(struct sched *s, struct lane *l)
 {
-	struct pending *p = container_of(list_pop(&s->queue), struct pending,
-					 node);
+	struct pending *p =
+		container_of(list_pop(&s->queue), struct pending, node);
 	struct buf bytes = l->bytes;
 
 	l->bytes = p->params;
@@ -202,8 +201,9 @@ static const struct source_file *load_files(struct sched *s, uint32_t id,
 {
 	for (size_t i = 0; i < s->script.nfiles; i++)
 		if (!fetch_source(s, id, &s->script.files[i])) {
-			buf_addf(why, "%s: the source cannot be had, or is "
-				      "larger than %d bytes",
+			buf_addf(why,
+				 "%s: the source cannot be had, or is "
+				 "larger than %d bytes",
 				 s->script.files[i].chunkname + 1,
 				 PROTO_MAX_SOURCE);
 			return &s->script.files[i];
@@ -272,7 +272,8 @@ static void load(struct sched *s, const struct rpc *msg)
 
 static void take_answer(struct sched *s, const struct rpc *msg)
 {
-	list_each(node, next, &s->waiting) {
+	list_each(node, next, &s->waiting)
+	{
 		struct lane *l = lane_at(node);
 
 		if (l->call_id != msg->id)

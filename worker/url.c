@@ -42,9 +42,9 @@ static bool take_scheme(struct slice *text, struct slice *scheme)
 {
 	size_t i = 0;
 
-	while (i < text->n && (is_alpha(text->p[i]) ||
-			       (i && (is_digit(text->p[i]) ||
-				      one_of(text->p[i], "+-.")))))
+	while (i < text->n &&
+	       (is_alpha(text->p[i]) ||
+		(i && (is_digit(text->p[i]) || one_of(text->p[i], "+-.")))))
 		i++;
 	if (i == 0 || text->n - i < 3 || memcmp(text->p + i, "://", 3) != 0)
 		return false;
@@ -145,8 +145,7 @@ bool url_ok(struct slice text)
 
 static bool path_plain(uint8_t c)
 {
-	return is_alpha(c) || is_digit(c) ||
-	       one_of(c, "/-._~$&+,:;=@!*'()");
+	return is_alpha(c) || is_digit(c) || one_of(c, "/-._~$&+,:;=@!*'()");
 }
 
 static void encode_path(struct slice path, struct buf *out)

@@ -7,6 +7,7 @@ mitmproxy does not allow.
 """
 
 import asyncio
+import time
 import traceback
 import uuid
 
@@ -21,10 +22,28 @@ from pinfold_mitm.state import State
 # Responses that may never end: they are handed on as they come.
 ENDLESS = ("text/event-stream", "multipart/x-mixed-replace", "application/grpc")
 WRITE_TIMEOUT = 30.0        # an answer is taken for written after so long
+LOG_LINES = 100             # a second
 
 
-def log(level, line):
-    getattr(ctx.log, level)(f"pinfold: {line}")
+class Log:
+    """mitmproxy's log, with an upper bound: a dead broker fails every flow."""
+
+    def __init__(self):
+        self.second = 0
+        self.lines = 0
+
+    def __call__(self, level, line):
+        now = int(time.monotonic())
+        if now != self.second:
+            if self.lines > LOG_LINES:
+                ctx.log.warn(f"pinfold: {self.lines - LOG_LINES} lines left out")
+            self.second, self.lines = now, 0
+        self.lines += 1
+        if self.lines <= LOG_LINES:
+            getattr(ctx.log, level)(f"pinfold: {line}")
+
+
+log = Log()
 
 
 class Pinfold:
@@ -262,7 +281,10 @@ class Pinfold:
             self.ask.observe(state, "close")
         self.flows.pop(state.id, None)
         client = state.flow.client_conn.id
-        self.of_client.get(client, {}).pop(state.id, None)
+        others = self.of_client.get(client, {})
+        others.pop(state.id, None)
+        if not others:
+            self.of_client.pop(client, None)
         if self.tunnels.get(client) is state:
             del self.tunnels[client]
 

@@ -197,10 +197,15 @@ class Pinfold:
             self._reader.join(5)
 
     def close(self):
-        """End it however it stands and remove its directory."""
+        """End it however it stands and remove its directory.
+
+        One that was still running must end with 0: a sanitizer that found
+        something in it (a leak, too) ends it with another code.
+        """
         try:
             if self.process is not None and self.process.poll() is None:
-                self.stop()
+                code = self.stop()
+                assert code == 0, f"pinfoldd ended with {code}\n{self.log()}"
         finally:
             self._forget()
             if self._own_dir and not os.environ.get("PINFOLD_KEEP"):

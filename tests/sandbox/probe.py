@@ -25,7 +25,7 @@ MEMORY = 64 << 20
 
 OPS = {name: i for i, name in enumerate(
     ["call", "int80", "poke", "jump", "abort", "stack", "put", "get", "loop",
-     "mask", "count", "signal"], 1)}
+     "mask", "count"], 1)}
 ASK = struct.Struct("<II7Q")
 ANSWER = struct.Struct("<qII")
 

@@ -21,13 +21,13 @@
 
 #define NO_NS "user,net,ipc,uts,mount"
 #define MINIMUM                                                                \
-	"environment,fds,no_new_privs,uid,capabilities,rlimits,"               \
+	"environment,fds,uid,capabilities,rlimits,"                            \
 	"dumpable,pdeathsig"
 
 static const struct {
 	const char *name, *without;
 } levels[] = {
-	{"nothing", MINIMUM ",seccomp,landlock,mdwe," NO_NS},
+	{"nothing", MINIMUM ",no_new_privs,seccomp,landlock,mdwe," NO_NS},
 	{"seccomp", MINIMUM ",landlock,mdwe," NO_NS},
 	{"mandatory", "landlock,mdwe," NO_NS},
 	{"+ landlock, mdwe", NO_NS},

@@ -95,6 +95,14 @@ def test_identity(who):
         assert field(p.pid, "Threads") == ["1"]
 
 
+@root_only
+def test_groups_of_root_are_dropped():
+    script = "import os\nos.setgroups([0, 4, 27])\n"
+    with script_then_probe(script, "root") as p:
+        assert p.start() == 0
+        assert field(p.pid, "Groups") == []
+
+
 @pytest.mark.parametrize("namespaces", [True, False])
 def test_no_capabilities(who, namespaces):
     with Probe(who, namespaces=namespaces) as p:

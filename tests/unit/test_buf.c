@@ -4,6 +4,7 @@
  * one keeps.
  */
 #include <criterion/criterion.h>
+#include <signal.h>
 
 #include "lib/buf.h"
 

@@ -83,7 +83,7 @@ Test(event, keys_may_be_bin_too)
 
 Test(event, wrong_types)
 {
-	static const struct slice bad[] = {
+	const struct slice bad[] = {
 		S("\x81\xa2id\x05"),
 		S("\x81\xa2id\xc0"),
 		S("\x81\xa2id\x90"),
@@ -117,7 +117,8 @@ static void random_value(struct buf *b, int depth)
 		pack_cstr(b, "id");
 		break;
 	case 3:
-		pack_bin(b, slice_of("deadline_ms, and more than 31 bytes", 35));
+		pack_bin(b,
+			 slice_of("deadline_ms, and more than 31 bytes", 35));
 		break;
 	case 4:
 		pack_double(b, 0.5);
@@ -201,8 +202,8 @@ static void make(struct buf *e, const int order[PARTS],
 		pack_cstr(e, "before");
 		pack_uint(e, 100 + (unsigned)part);
 		pack_cstr(e, body_key[part]);
-		(str ? pack_str : pack_bin)(
-			e, slice_of(content[part], size[part]));
+		(str ? pack_str
+		     : pack_bin)(e, slice_of(content[part], size[part]));
 		pack_cstr(e, "after");
 		pack_array(e, 1);
 		pack_cstr(e, "end");
@@ -313,7 +314,7 @@ Test(event, bodies_that_are_absent_nil_or_lazy)
 
 Test(event, bodies_of_the_wrong_type)
 {
-	static const struct slice bad[] = {
+	const struct slice bad[] = {
 		S("\x81\xa3req\x81\xa4"
 		  "body\x05"),
 		S("\x81\xa3req\x81\xa4"
@@ -329,8 +330,8 @@ Test(event, bodies_of_the_wrong_type)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		cr_assert(scan_whole(bad[i], 100));
-		cr_assert_eq(event_bodies(bad[i], &bodies), ERR_TYPE,
-			     "row %zu", i);
+		cr_assert_eq(event_bodies(bad[i], &bodies), ERR_TYPE, "row %zu",
+			     i);
 	}
 	cr_assert_eq(event_bodies(S("\x81\xa3req\x05"), &bodies), OK);
 	cr_assert_eq(bodies.body[BODY_REQ].value.n, 0);

@@ -102,8 +102,9 @@ Test(log, control_bytes_are_escaped_in_text)
 /* U+009B begins an escape sequence as ESC [ does. */
 Test(log, c1_controls_are_escaped_too)
 {
-	log_attrs(LOG_INFO, "log", S("\xc2\x9b"
-				     "31m \xc3\xa4 \xc2\xa0"),
+	log_attrs(LOG_INFO, "log",
+		  S("\xc2\x9b"
+		    "31m \xc3\xa4 \xc2\xa0"),
 		  NULL, 0);
 	cr_assert_str_eq(text(), "info  log \\xc2\\x9b31m \xc3\xa4 \xc2\xa0\n");
 	log_setup(LOG_INFO, true);

@@ -5,6 +5,7 @@
  * all shapes.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/map.h"

@@ -224,8 +224,9 @@ Test(ops, status_has_three_digits)
 		int64_t value;
 		bool ok;
 	} rows[] = {
-		{99, false},	    {100, true},	    {999, true},
-		{1000, false},	    {0, false},		    {-200, false},
+		{99, false},	    {100, true},
+		{999, true},	    {1000, false},
+		{0, false},	    {-200, false},
 		{INT64_MIN, false}, {(int64_t)1 << 32 | 200, false},
 	};
 
@@ -263,10 +264,10 @@ Test(ops, names)
 
 Test(ops, what_is_no_sequence_of_arrays)
 {
-	static const struct slice bad[] = {
-		S("\xc0"),   S("\x90"),	 S("\x91\xc0"), S("\x80"),
-		S("\xa1x"),  S("\x91"),	 S("\xc1"),	S("\x91\xa7ws.dro"),
-		S("\x92\xa7ws.drop"),
+	const struct slice bad[] = {
+		S("\xc0"), S("\x90"),		S("\x91\xc0"),
+		S("\x80"), S("\xa1x"),		S("\x91"),
+		S("\xc1"), S("\x91\xa7ws.dro"), S("\x92\xa7ws.drop"),
 	};
 	uint32_t n;
 	bool finish;

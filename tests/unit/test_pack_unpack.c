@@ -31,9 +31,11 @@ static void expect_end(struct buf *b, struct cursor *c)
 Test(pack_unpack, integers)
 {
 	static const int64_t values[] = {
-		0, 1, 127, 128, 255, 256, 65535, 65536, UINT32_MAX,
-		(int64_t)UINT32_MAX + 1, INT64_MAX, -1, -32, -33, -128, -129,
-		-32768, -32769, INT32_MIN, (int64_t)INT32_MIN - 1, INT64_MIN};
+		0,	   1,	   127,	   128,	       255,
+		256,	   65535,  65536,  UINT32_MAX, (int64_t)UINT32_MAX + 1,
+		INT64_MAX, -1,	   -32,	   -33,	       -128,
+		-129,	   -32768, -32769, INT32_MIN,  (int64_t)INT32_MIN - 1,
+		INT64_MIN};
 	struct buf b = {0};
 	struct cursor c;
 
@@ -65,7 +67,7 @@ Test(pack_unpack, integers)
 
 Test(pack_unpack, integers_in_more_bytes_than_they_need)
 {
-	static const struct {
+	const struct {
 		struct slice bytes;
 		int64_t value;
 	} rows[] = {
@@ -148,7 +150,7 @@ Test(pack_unpack, text_of_every_header)
 
 Test(pack_unpack, extensions)
 {
-	static const size_t sizes[] = {0, 1, 2,	 3,  4,	  5,   7,     8,
+	static const size_t sizes[] = {0, 1,  2,  3,  4,   5,	7,     8,
 				       9, 15, 16, 17, 255, 256, 65535, 65536};
 	static uint8_t bytes[65536];
 	struct buf b = {0};

@@ -107,15 +107,15 @@ Test(rpc, what_is_no_envelope)
 		BAD("\x95\x00\x01\xa1m\x90\xc0"), /* of five */
 		BAD("\x94\x02\xa1m\x90\xc0"),	  /* notification of four */
 		BAD("\x92\x02\xa1m"),
-		BAD("\x93\x01\x01\xc0"),	      /* response of three */
-		BAD("\x94\x00\xff\xa1m\x90"),	      /* negative id */
+		BAD("\x93\x01\x01\xc0"),      /* response of three */
+		BAD("\x94\x00\xff\xa1m\x90"), /* negative id */
 		BAD("\x94\x00\xcf\0\0\0\1\0\0\0\0\xa1m\x90"), /* id 2^32 */
 		BAD("\x94\x00\xc0\xa1m\x90"),		      /* id nil */
 		BAD("\x94\x00\xa1\x31\xa1m\x90"),
-		BAD("\x94\x00\x01\x05\x90"),   /* method is a number */
+		BAD("\x94\x00\x01\x05\x90"), /* method is a number */
 		BAD("\x94\x00\x01\x91\x01\x90"),
-		BAD("\x94\x00\x01\xa1m\x80"),  /* params is a map */
-		BAD("\x94\x00\x01\xa1m\xc0"),  /* params is nil */
+		BAD("\x94\x00\x01\xa1m\x80"), /* params is a map */
+		BAD("\x94\x00\x01\xa1m\xc0"), /* params is nil */
 		BAD("\x93\x02\xa1m\xa1p"),
 		BAD("\x94\x01\xc0\xc0\xc0"),
 	};

@@ -11,17 +11,17 @@
 
 Test(slice, utf8_table)
 {
-	static const struct {
+	const struct {
 		struct slice s;
 		bool ok;
 	} rows[] = {
 		{{NULL, 0}, true},
 		{S("plain ASCII, longer than eight bytes"), true},
 		{S("\0\x01\x7f"), true},
-		{S("\xc2\x80"), true},	/* U+0080, the first of two bytes */
-		{S("\xdf\xbf"), true},	/* U+07FF */
-		{S("\xc0\x80"), false}, /* overlong NUL */
-		{S("\xc1\xbf"), false}, /* overlong DEL */
+		{S("\xc2\x80"), true},	    /* U+0080, the first of two bytes */
+		{S("\xdf\xbf"), true},	    /* U+07FF */
+		{S("\xc0\x80"), false},	    /* overlong NUL */
+		{S("\xc1\xbf"), false},	    /* overlong DEL */
 		{S("\xe0\xa0\x80"), true},  /* U+0800 */
 		{S("\xe0\x9f\xbf"), false}, /* overlong U+07FF */
 		{S("\xed\x9f\xbf"), true},  /* U+D7FF */
@@ -61,7 +61,7 @@ static bool decodes(const uint8_t *p, size_t n)
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 
 	while (n > 0) {
-		size_t len = *p < 0x80		    ? 1
+		size_t len = *p < 0x80		   ? 1
 			     : (*p & 0xe0) == 0xc0 ? 2
 			     : (*p & 0xf0) == 0xe0 ? 3
 			     : (*p & 0xf8) == 0xf0 ? 4

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fuzz_pattern: a pattern up to the first line end, the rest is the text, to
+ * all that matches patterns. Any outcome is right but a crash or an endless
+ * loop.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/libs.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct vm vm;
+
+static lua_State *state(void)
+{
+	static const struct vm_ops ops;
+
+	if (!vm.L)
+		must(vm_open(&vm, &ops, NULL) == 0);
+	vm_event_begin(&vm, 0);
+	vm_env_push(&vm, vm.L);
+	lua_settop(vm.L, 0);
+	return vm.L;
+}
+
+static void call(lua_State *L, const char *name, int nargs)
+{
+	slot_get(L, SLOT_BASELINE);
+	lua_getfield(L, -1, "string");
+	lua_getfield(L, -1, name);
+	for (int i = 1; i <= nargs; i++)
+		lua_pushvalue(L, i);
+	if (lua_pcall(L, nargs, LUA_MULTRET, 0) != LUA_OK)
+		must(lua_isstring(L, -1));
+	lua_settop(L, 3);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const uint8_t *end = size ? memchr(data, '\n', size) : NULL;
+	size_t n = end ? (size_t)(end - data) : size;
+	lua_State *L = state();
+
+	lua_pushlstring(L, end ? (const char *)end + 1 : "",
+			end ? size - n - 1 : 0);
+	lua_pushlstring(L, (const char *)data, n);
+	lua_pushliteral(L, "<%0>");
+	call(L, "find", 2);
+	call(L, "match", 2);
+	call(L, "gsub", 3);
+	lua_settop(L, 0);
+	vm_event_end(&vm, true);
+	return 0;
+}
