@@ -8,15 +8,17 @@
 #   make demo     install what is missing, build, show it running
 #   make test     install what is missing, build, run everything
 #   make bench    install what is missing, build, measure beside other systems
+#   make chaos    kill and stop workers under load for CHAOS_SECONDS (60)
 #   make fuzz     run every fuzz target for SECONDS each (default 30)
 #   make format   lay out every C file as .clang-format says
 #   make clean    remove build/
 
 SECONDS ?= 30
+CHAOS_SECONDS ?= 60
 JOBS ?= $(shell nproc)
 PYTHON = /usr/bin/python3
 
-.PHONY: build deps demo test bench bench-record fuzz format clean asan
+.PHONY: build deps demo test bench bench-record chaos fuzz format clean asan
 .DEFAULT_GOAL := build
 
 build:
@@ -50,6 +52,11 @@ bench bench-record:
 	@$(MAKE) --no-print-directory build
 	@cmake --build build -j $(JOBS) --target bench
 	@$(PYTHON) tests/bench/bench.py $(if $(filter bench-record,$@),--record)
+
+chaos:
+	@tools/deps build demo
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/chaos/chaos.py --seconds $(CHAOS_SECONDS)
 
 fuzz:
 	@tools/deps build fuzz

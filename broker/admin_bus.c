@@ -29,7 +29,7 @@ static int on_event(void *arg, const struct bus_event *e)
 	struct link *link = &s->client->link;
 	struct buf *out;
 
-	if (link->out.n + link->sending.n > BACKLOG) {
+	if (link_backlog(link) > BACKLOG) {
 		wheel_start(link->wheel, &s->again, 20);
 		return ERR_FULL;
 	}
@@ -135,7 +135,7 @@ static void on_line(void *arg, enum log_level level, struct slice line)
 		struct buf *out;
 
 		if (!tap || c->gone || level < tap->least ||
-		    c->link.out.n + c->link.sending.n > BACKLOG)
+		    link_backlog(&c->link) > BACKLOG)
 			continue;
 		out = link_out(&c->link);
 		rpc_notification(out, "log", 1);

@@ -315,9 +315,8 @@ static void on_run_done(struct run *run, const struct outcome *outcome)
 {
 	struct event *ev = run->owner;
 	struct script *script = current(ev);
-	uint64_t us = run->begun_us ? turn_clock_us() - run->begun_us : 0;
 
-	stats_run(&script->stats, outcome->code, us);
+	stats_run(&script->stats, outcome->code, outcome->us);
 	if (outcome->code != CODE_OK) {
 		fail(ev, script, outcome->code, outcome);
 		step(ev);

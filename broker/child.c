@@ -38,7 +38,7 @@ static struct run *run_of(struct child *c, uint32_t id)
 static void begin(struct child *c, struct run *run)
 {
 	run->state = RUN_BEGUN;
-	run->begun_us = turn_clock_us();
+	run->begun_us = c->link.turn->now_us;
 	c->nbegun++;
 	if (c->timeout_ms)
 		wheel_start(c->link.wheel, &run->timer, c->timeout_ms);
@@ -73,9 +73,9 @@ static void detach(struct child *c, struct run *run)
 	run->child = NULL;
 }
 
-static void finish(struct child *c, struct run *run,
-		   const struct outcome *outcome)
+static void finish(struct child *c, struct run *run, struct outcome *outcome)
 {
+	outcome->us = run->begun_us ? c->link.turn->now_us - run->begun_us : 0;
 	detach(c, run);
 	run->done(run, outcome);
 }
@@ -514,7 +514,6 @@ struct child *child_new(const struct child_house *house, pid_t pid, int fd,
 	c->arg = arg;
 	c->pid = pid;
 	c->strict = house->strict;
-	c->spawned_us = turn_clock_us();
 	for (unsigned i = 0; i < CHILD_SLOTS; i++)
 		c->free_slots[c->nfree++] = CHILD_SLOTS - 1 - i;
 	wheel_timer_init(&c->timer, on_child_timer);

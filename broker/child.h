@@ -93,7 +93,6 @@ struct child {
 	struct child_slot slots[CHILD_SLOTS];
 	struct wheel_timer timer; /* of starting and loading */
 	uint64_t answers;	  /* good ones since the spawn */
-	uint64_t spawned_us;
 
 	char held[CHILD_LAYERS][CHILD_LAYER_NAME];
 	unsigned nheld;

@@ -75,6 +75,8 @@ void client_hold(struct client *c)
 void client_release(struct client *c)
 {
 	c->inflight--;
+	if (c->half && c->inflight == 0)
+		link_finish(&c->link);
 	maybe_free(c);
 }
 
@@ -261,18 +263,33 @@ static void on_message(void *arg, struct slice msg, const struct scan *marks)
 
 /* ---- the end ----------------------------------------------------------- */
 
-static void abandon_events(struct client *c)
+static void abandon_questions(struct client *c)
 {
 	struct list *node;
 
-	list_each(at, next, &c->events) container_of(at, struct event, node)
-		->abandoned = true;
 	while ((node = list_pop(&c->questions))) {
 		struct client_question *q =
 			container_of(node, struct client_question, node);
 
 		q->on_answer(q, NULL);
 	}
+}
+
+static void abandon_events(struct client *c)
+{
+	list_each(at, next, &c->events) container_of(at, struct event, node)
+		->abandoned = true;
+	abandon_questions(c);
+}
+
+/* It still gets the answers to what it has sent, and can give none itself. */
+static void on_half(struct client *c)
+{
+	c->half = true;
+	c->lazy = false;
+	abandon_questions(c);
+	if (c->inflight == 0)
+		link_finish(&c->link);
 }
 
 void client_close(struct client *c)
@@ -290,6 +307,9 @@ static void on_end(void *arg, enum link_end why)
 	struct client *c = arg;
 
 	switch (why) {
+	case LINK_HALF:
+		on_half(c);
+		break;
 	case LINK_EOF:
 	case LINK_IO:
 		client_close(c);

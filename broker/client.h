@@ -51,6 +51,7 @@ struct client {
 	bool control; /* came over the control socket */
 	bool hello;   /* wants `hooks` notifications */
 	bool lazy;    /* agreed on lazy_body */
+	bool half;    /* sends no more; closed once all is answered */
 	bool gone;
 	size_t inflight;    /* events that have not ended */
 	struct list events; /* those */

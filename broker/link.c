@@ -5,6 +5,7 @@
  */
 #include "broker/link.h"
 
+#include <poll.h>
 #include <string.h>
 
 enum { KEEP_OUT = 256 << 10, READ_MORE = 64 << 10 };
@@ -81,6 +82,7 @@ static void take(struct link *l, const uint8_t *p, size_t n)
 {
 	size_t used;
 
+	turn_tick(l->turn);
 	if (l->in.n == 0) { /* straight from the scratch buffer */
 		used = deliver(l, slice_of(p, n));
 		if (!l->ended && !l->closing && used < n)
@@ -104,6 +106,27 @@ static void take(struct link *l, const uint8_t *p, size_t n)
 		watch_partial(l);
 }
 
+/* End of stream: has the peer closed, or only shut down its sending side? */
+static bool still_reads(const struct link *l)
+{
+	struct pollfd p = {0};
+
+	return uv_fileno((const uv_handle_t *)&l->pipe, &p.fd) == 0 &&
+	       poll(&p, 1, 0) == 0;
+}
+
+static void on_eof(struct link *l)
+{
+	if (!still_reads(l)) {
+		end(l, LINK_EOF);
+		return;
+	}
+	l->half = true;
+	uv_read_stop((uv_stream_t *)&l->pipe);
+	wheel_stop(&l->partial);
+	l->ops->on_end(l->arg, LINK_HALF);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct link *l = stream->data;
@@ -112,8 +135,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		return;
 	if (n > 0)
 		take(l, (const uint8_t *)buf->base, (size_t)n);
+	else if (n == UV_EOF)
+		on_eof(l);
 	else
-		end(l, n == UV_EOF || n == UV_ECONNRESET ? LINK_EOF : LINK_IO);
+		end(l, n == UV_ECONNRESET ? LINK_EOF : LINK_IO);
 }
 
 static void send_rest(struct link *l);
@@ -131,6 +156,8 @@ static void on_written(uv_write_t *req, int status)
 		end(l, status == UV_EPIPE ? LINK_EOF : LINK_IO);
 	else if (l->out.n > 0)
 		send_rest(l);
+	else if (l->finishing)
+		end(l, LINK_EOF);
 }
 
 /* The kernel's buffer is full: libuv goes on when it empties. */
@@ -165,8 +192,13 @@ static void on_flush(struct turn_task *task)
 		end(l, l->overrun ? LINK_STUCK : LINK_IO);
 		return;
 	}
-	if (l->writing || l->out.n == 0)
+	if (l->writing)
 		return;
+	if (l->out.n == 0) {
+		if (l->finishing)
+			end(l, LINK_EOF);
+		return;
+	}
 	bytes = uv_buf_init((char *)l->out.p, (unsigned)l->out.n);
 	n = uv_try_write((uv_stream_t *)&l->pipe, &bytes, 1);
 	if (n < 0 && n != UV_EAGAIN) {
@@ -175,6 +207,8 @@ static void on_flush(struct turn_task *task)
 	}
 	if (n > 0 && (size_t)n == l->out.n) {
 		buf_reset(&l->out, KEEP_OUT);
+		if (l->finishing)
+			end(l, LINK_EOF);
 		return;
 	}
 	buf_consume(&l->out, n > 0 ? (size_t)n : 0);
@@ -207,16 +241,30 @@ int link_start(struct link *l, const struct link_ops *ops, void *arg)
 	return OK;
 }
 
+size_t link_backlog(const struct link *l)
+{
+	const uv_stream_t *stream = (const uv_stream_t *)&l->pipe;
+
+	return l->out.n + uv_stream_get_write_queue_size(stream);
+}
+
 struct buf *link_out(struct link *l)
 {
 	if (l->ended || l->closing || l->overrun)
 		buf_clear(&l->out);
 	/* The owner is told at the end of the turn, not from in here. */
-	if (l->out.n + l->sending.n > l->limits.max_backlog)
+	if (link_backlog(l) > l->limits.max_backlog)
 		l->overrun = true;
 	if (!l->ended && !l->closing)
 		turn_later(l->turn, &l->flush);
 	return &l->out;
+}
+
+void link_finish(struct link *l)
+{
+	l->finishing = true;
+	if (!l->ended && !l->closing)
+		turn_later(l->turn, &l->flush);
 }
 
 static void on_closed(uv_handle_t *handle)

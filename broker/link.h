@@ -17,7 +17,8 @@
 #include "proto/scan.h"
 
 enum link_end {
-	LINK_EOF,      /* the peer has closed */
+	LINK_HALF,     /* the peer will send no more, but still reads */
+	LINK_EOF,      /* the peer has closed, or link_finish() is through */
 	LINK_PROTOCOL, /* bytes that are no MessagePack, or nested too deep */
 	LINK_RANGE,    /* a message over the limit */
 	LINK_STUCK,    /* the peer does not read what it is sent */
@@ -31,7 +32,9 @@ struct link_ops {
 	void (*on_message)(void *arg, struct slice msg,
 			   const struct scan *marks);
 
-	/* Nothing will be read any more, once. The owner closes. */
+	/* Nothing will be read any more, once; the owner closes. After
+	 * LINK_HALF what is appended is still written, and another reason
+	 * follows unless the owner closes. */
 	void (*on_end)(void *arg, enum link_end why);
 
 	/* After link_close(): the link's memory is the owner's again. */
@@ -59,7 +62,7 @@ struct link {
 	struct buf sending; /* what the kernel did not take */
 	uv_write_t write;
 	struct wheel_timer stuck, partial;
-	bool writing, overrun, ended, closing, closed;
+	bool writing, overrun, half, finishing, ended, closing, closed;
 };
 
 /* Prepare the handle; then uv_accept() or link_open_fd(), then link_start().
@@ -75,6 +78,12 @@ int link_start(struct link *l, const struct link_ops *ops,
  * end of this loop turn. When the link has ended, what is appended is lost.
  */
 struct buf *link_out(struct link *l);
+
+/* Bytes that wait to be taken by the kernel. */
+size_t link_backlog(const struct link *l);
+
+/* Nothing more will be appended: on_end(LINK_EOF) when all of it is written. */
+void link_finish(struct link *l);
 
 /* Close; what was appended is written first if the socket takes it at once.
  * on_closed comes later, once; nothing else does. Calling twice is once. */

@@ -35,8 +35,9 @@ struct outcome {
 	struct slice ops;	/* checked sequence of ops */
 	uint32_t nops;
 	bool finish;	      /* the ops hold ctx.set_finish */
-	struct slice effects;   /* unchecked sequence of effects */
-	struct child *child;    /* the worker that answered, or NULL */
+	struct slice effects; /* unchecked sequence of effects */
+	struct child *child;  /* the worker that answered, or NULL */
+	uint64_t us;	      /* from its begin to its answer; 0: never begun */
 };
 
 enum run_state {

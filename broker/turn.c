@@ -33,6 +33,7 @@ int turn_init(struct turn *t, uv_loop_t *loop)
 {
 	*t = (struct turn){.loop = loop};
 	list_init(&t->tasks);
+	turn_tick(t);
 	t->scratch = malloc(TURN_SCRATCH);
 	if (!t->scratch)
 		return ERR_NOMEM;
@@ -76,7 +77,7 @@ void turn_forget(struct turn_task *task)
 	list_remove(&task->node);
 }
 
-uint64_t turn_clock_us(void)
+void turn_tick(struct turn *t)
 {
-	return uv_hrtime() / 1000;
+	t->now_us = uv_hrtime() / 1000;
 }

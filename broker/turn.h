@@ -19,6 +19,7 @@ struct turn {
 	uv_prepare_t prepare;
 	uv_check_t check;
 	struct list tasks;
+	uint64_t now_us; /* monotonic; read when a socket was read */
 	/* Every socket reads into this first: an idle connection owns no
 	 * input memory. Valid until the read callback returns. */
 	uint8_t *scratch;
@@ -40,7 +41,7 @@ void turn_task_init(struct turn_task *task,
 void turn_later(struct turn *t, struct turn_task *task);
 void turn_forget(struct turn_task *task);
 
-/* Microseconds of a monotonic clock, read now. */
-uint64_t turn_clock_us(void);
+/* Read the clock into now_us: once for all messages of one read. */
+void turn_tick(struct turn *t);
 
 #endif

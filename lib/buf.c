@@ -78,7 +78,7 @@ void buf_commit(struct buf *b, size_t n)
 	b->n += n;
 }
 
-void buf_add(struct buf *b, const void *p, size_t n)
+void buf_add_grow(struct buf *b, const void *p, size_t n)
 {
 	uint8_t *room;
 

@@ -35,7 +35,21 @@ int buf_reserve(struct buf *b, size_t n, uint8_t **room) must_check;
 /* Take over n bytes that were written into reserved room. */
 void buf_commit(struct buf *b, size_t n);
 
-void buf_add(struct buf *b, const void *p, size_t n);
+/* The slow half of buf_add(): not for callers. */
+void buf_add_grow(struct buf *b, const void *p, size_t n);
+
+/* Inline, since a packer adds a few bytes at a time. cap never passes max. */
+static inline void buf_add(struct buf *b, const void *p, size_t n)
+{
+	if (n > b->cap - b->n || b->error) {
+		buf_add_grow(b, p, n);
+		return;
+	}
+	if (n)
+		memcpy(b->p + b->n, p, n);
+	b->n += n;
+}
+
 void buf_add_slice(struct buf *b, struct slice s);
 void buf_add_byte(struct buf *b, uint8_t c);
 void buf_addf(struct buf *b, const char *fmt, ...) printf_like(2, 3);

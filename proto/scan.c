@@ -169,8 +169,8 @@ static bool climb(struct scan *s)
 }
 
 /*
- * Elements of one container that need no table: small integers and short
- * strings, which most of an event is. Stops before anything else.
+ * Elements of one container that need no table: small integers and strings
+ * below 256 bytes, which most of an event is. Stops before anything else.
  */
 static void run_plain(struct scan *s, struct slice b)
 {
@@ -183,6 +183,8 @@ static void run_plain(struct scan *s, struct slice b)
 
 		if (first >= 0xa0 && first <= 0xbf)
 			step += first & 0x1f;
+		else if (first == 0xd9 && b.n - at > 1)
+			step += 1 + (size_t)b.p[at + 1];
 		else if (first >= 0x80)
 			break;
 		if (step > b.n - at)

@@ -51,6 +51,12 @@ static long act(int sig, const struct action *set, struct action *get)
 	return syscall(SYS_rt_sigaction, sig, set, get, sizeof(get->mask));
 }
 
+/* Those that main() has decided about. */
+static bool is_workers_own(int sig)
+{
+	return sig == SIGUSR1 || sig == SIGPIPE;
+}
+
 static int reset_signals(void)
 {
 	static const struct action dfl;
@@ -60,7 +66,7 @@ static int reset_signals(void)
 	for (sig = 1; sig <= SIGRTMAX; sig++) {
 		struct action now = {0};
 
-		if (sig == SIGKILL || sig == SIGSTOP || sig == SIGUSR1)
+		if (sig == SIGKILL || sig == SIGSTOP || is_workers_own(sig))
 			continue;
 		if (act(sig, NULL, &now) != 0)
 			return ERR_IO;

@@ -8,7 +8,8 @@
  * the report says so. Any other that cannot be had ends the worker.
  *
  *   environment   no variable; cwd /, umask 0777, own session, signals at
- *                 their defaults and unblocked (a handler of SIGUSR1 stays)
+ *                 their defaults and unblocked. SIGUSR1 and SIGPIPE stay as
+ *                 the worker's main() set them
  *   fds           descriptor 3, a socket, and no other: not even 0-2. Nothing
  *                 can ever be opened again, so the numbers stay free.
  *                 Sanitizer builds keep 2 for their report

@@ -2,7 +2,6 @@
 """The addon when the broker is gone, late, confused, or comes back."""
 
 import threading
-import time
 
 import pytest
 
@@ -250,12 +249,10 @@ def test_clients_that_leave_are_forgotten(broker, proxy, origin):
     until(lambda: proxy.state()["kept"] == 0, what="nothing is kept")
 
 
-def test_the_deadline_is_spent_only_once(broker, proxy, origin):
-    """Waiting for a dead broker is bounded: the loss has an age."""
+def test_nobody_waits_long_for_a_dead_broker(broker, proxy, origin):
+    """However long a hook may take: only a young loss is waited for."""
+    proxy.set(pinfold_timeout_ms=600000)
     broker.stop()
     wait_lost(proxy)
-    time.sleep(0.6)         # older than the grace
-    began = time.monotonic()
     for _ in range(5):
         assert proxy.get(origin.url("/x")).status == 500
-    assert time.monotonic() - began < 20    # not a timing test: 5 deadlines are 25

@@ -475,18 +475,6 @@ def test_a_call_that_timed_out_ends_the_run(lanes):
         assert w.logs == []
 
 
-def test_memory_is_fail_stop():
-    if "asan" in os.environ.get("PINFOLD_BUILD", ""):
-        pytest.skip("sanitizer builds have no heap of their own")
-    w = worker("local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end",
-               settings={"memory": 16 << 20})
-    with w:
-        w.begin("before_request", {"id": "1"})
-        with pytest.raises((EOFError, ConnectionResetError)):
-            w.wait(12345)
-    assert w.status == 77
-
-
 def test_garbage_is_collected_between_and_within_runs():
     source = "for i = 1, 200 do local s = ('x'):rep(100000) .. i end"
     with worker(source, settings={"memory": 16 << 20}) as w:

@@ -5,7 +5,7 @@
  */
 #include "broker/artifact.h"
 #include "broker/name.h"
-#include "store_room.h"
+#include "tests/unit/store_room.h"
 
 struct art_room {
 	struct room r;

@@ -5,7 +5,7 @@
  */
 #include "broker/bus.h"
 #include "proto/pack.h"
-#include "store_room.h"
+#include "tests/unit/store_room.h"
 
 static uint64_t clock_ms;
 

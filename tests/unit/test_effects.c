@@ -5,7 +5,7 @@
 #include "broker/effects.h"
 #include "proto/pack.h"
 #include "proto/proto.h"
-#include "store_room.h"
+#include "tests/unit/store_room.h"
 
 struct eff_room {
 	struct room r;

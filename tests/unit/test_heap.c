@@ -49,7 +49,7 @@ Test(heap, contents_survive)
 	size_t before = heap_used();
 
 	srandom(3);
-	for (size_t round = 0; round < 40000; round++) {
+	for (size_t round = 0; round < 10000; round++) {
 		size_t i = (size_t)random() % BLOCKS;
 		size_t n = random() % 3 ? some_size() : 0;
 		uint8_t *p = heap_lua(NULL, b[i].p, b[i].n, n);

@@ -3,7 +3,7 @@
  * kv: expiry, lists, and the two atomic operations, on every engine.
  */
 #include "broker/kv.h"
-#include "store_room.h"
+#include "tests/unit/store_room.h"
 
 static uint64_t clock_ms;
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "broker/script.h"
+#include "proto/scan.h"
 #include "proto/unpack.h"
 
 static char dir[64];

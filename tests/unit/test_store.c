@@ -8,7 +8,7 @@
 #include <glob.h>
 #include <sys/stat.h>
 
-#include "store_room.h"
+#include "tests/unit/store_room.h"
 
 static struct slice s(const char *text)
 {

@@ -147,12 +147,13 @@ Test(wheel, what_was_stopped_does_not_fire)
 Test(wheel, starting_again_moves_the_deadline)
 {
 	start(0, 5);
-	start(0, 60);
-	start(1, 60);
+	start(0, 10000);
+	start(1, 10000);
 	start(1, 5);
 	run_until(1);
 	cr_assert_eq(fired[1], 1);
 	cr_assert_eq(fired[0], 0);
+	start(0, 5);
 	run_until(2);
 	cr_assert_eq(early, 0);
 }
@@ -242,15 +243,10 @@ Test(wheel, beyond_the_horizon)
 {
 	uint64_t round = (uint64_t)WHEEL_SLOTS * WHEEL_GRAIN_MS;
 
-	uv_sleep(5);
-	uv_update_time(&loop);
-	/* A loop that has not run as long as a round cannot turn back. */
-	wheel.tick += 10 * WHEEL_SLOTS;
 	start(0, round + 10); /* the same slot as 1 */
 	start(1, 10);
 	start(2, 3 * round + 10);
 	start(3, round - WHEEL_GRAIN_MS);
-	wheel.tick -= 10 * WHEEL_SLOTS;
 	run_for(60);
 	cr_assert_eq(fired[1], 1, "the near one of the slot");
 	cr_assert_eq(total, 1, "the far ones of the slot stay");
