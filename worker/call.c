@@ -154,6 +154,7 @@ static bool take_range(struct fetch *f, const struct answer *a)
 	struct cursor c = cursor_of(a->result);
 	bool pair = cursor_peek(&c) == CURSOR_ARRAY;
 	struct slice bytes;
+	uint8_t *room;
 
 	if (pair && cursor_array(&c) != 2)
 		return false;
@@ -163,6 +164,10 @@ static bool take_range(struct fetch *f, const struct answer *a)
 	if (c.error)
 		return false;
 	f->sized = true;
+	/* At once for all of it: doubling would need twice the memory. */
+	if (f->total > f->bytes.n && f->total <= f->max &&
+	    buf_reserve(&f->bytes, f->total - f->bytes.n, &room) < 0)
+		return false;
 	buf_add_slice(&f->bytes, bytes);
 	/* Nothing more, though more was promised: take what there is. */
 	if (bytes.n == 0)
@@ -180,6 +185,14 @@ static int on_range(lua_State *L, const struct answer *a)
 		return luaL_error(L, "%s: an answer without sense", f->method);
 	if (f->bytes.n >= f->total)
 		return f->done(L, a);
+	if (f->total > f->max) {
+		lua_pushnil(L);
+		lua_pushfstring(L,
+				"too_large: %I bytes, at most %I may be "
+				"read (a quarter of the script's memory)",
+				(LUAI_UACINT)f->total, (LUAI_UACINT)f->max);
+		return 2;
+	}
 	return next_range(L);
 }
 
@@ -206,5 +219,6 @@ int lane_fetch(lua_State *L, bool wait)
 	struct fetch *f = &lane_of(L)->fetch;
 
 	f->wait = wait;
+	f->max = lane_of(L)->host->script->max_body;
 	return next_range(L);
 }

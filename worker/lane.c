@@ -17,8 +17,10 @@ enum {
 	KEEP = 64 << 10,
 	TRACEBACK_MAX = 8 << 10,
 	MESSAGE_MAX = 8 << 10,
-	/* Kilobytes of new garbage after which a collection is worth it. */
+	/* Kilobytes of new garbage after which a collection is worth it; all
+	 * lanes together leave at most an eighth of the memory uncollected. */
 	GARBAGE_KB = 1536,
+	LEAST_GARBAGE_KB = 64,
 };
 
 /* --- the state of a lane --- */
@@ -127,6 +129,15 @@ int lane_init(struct lane *l, const struct lane_host *host)
 	return OK;
 }
 
+static int garbage_kb(const struct script *s)
+{
+	uint64_t share = s->memory / 1024 / 8 / s->concurrency;
+
+	if (share < LEAST_GARBAGE_KB)
+		return LEAST_GARBAGE_KB;
+	return share > GARBAGE_KB ? GARBAGE_KB : (int)share;
+}
+
 int lane_compile(struct lane *l)
 {
 	const struct script *s = l->host->script;
@@ -139,6 +150,7 @@ int lane_compile(struct lane *l)
 	if (s->keep_globals)
 		make_env(l);
 	new_thread(l);
+	l->garbage_kb = garbage_kb(s);
 	lua_gc(l->vm.L, LUA_GCCOLLECT);
 	l->used_kb = lua_gc(l->vm.L, LUA_GCCOUNT);
 	return OK;
@@ -161,7 +173,7 @@ void lane_rest(struct lane *l)
 {
 	int now = lua_gc(l->vm.L, LUA_GCCOUNT);
 
-	if (now - l->used_kb < GARBAGE_KB && !l->vm.collect)
+	if (now - l->used_kb < l->garbage_kb && !l->vm.collect)
 		return;
 	lua_gc(l->vm.L, LUA_GCCOLLECT);
 	l->vm.collect = false;

@@ -53,6 +53,7 @@ struct fetch {
 	struct slice name; /* what to read: a name that lives on the Lua */
 	uint64_t blob;	   /* stack, or a blob */
 	uint64_t total;	   /* bytes there are, when `sized` */
+	uint64_t max;	   /* past it: nil and a message */
 	bool sized;	   /* else the first answer tells */
 	bool wait;
 	enum view view; /* of a body: whose field it is */
@@ -82,6 +83,7 @@ struct lane {
 	struct fetch fetch;
 	struct buf out; /* scratch for packing */
 	int used_kb;	/* by Lua after the last collection */
+	int garbage_kb; /* new since then that makes the next one due */
 	int env;	/* reference; the lane's own with globals: script */
 	int chunk[HOOK_COUNT], shared; /* references, or LUA_NOREF */
 };

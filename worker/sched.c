@@ -107,6 +107,18 @@ static void begin(struct sched *s, struct lane *l, uint32_t id,
 	put_lane(s, l);
 }
 
+/* A signal that came between runs was meant for one that goes on now. */
+static void resume(struct sched *s, struct lane *l)
+{
+	s->running = l;
+	if (s->asked) {
+		s->asked = 0;
+		vm_arm(&l->vm);
+	}
+	lane_go(l);
+	put_lane(s, l);
+}
+
 static void enqueue(struct sched *s, const struct rpc *msg)
 {
 	struct list *node = list_pop(&s->spare);
@@ -335,9 +347,7 @@ static bool step(struct sched *s)
 
 	if (node) {
 		l = lane_at(node);
-		s->running = l;
-		lane_go(l);
-		put_lane(s, l);
+		resume(s, l);
 		return true;
 	}
 	if (!list_empty(&s->queue) && (l = free_lane(s))) {
@@ -428,6 +438,8 @@ void sched_arm(struct sched *s)
 
 	if (l)
 		vm_arm(&l->vm);
+	else
+		s->asked = 1;
 }
 
 void sched_collect(struct sched *s)

@@ -20,6 +20,7 @@ struct sched {
 	struct list free, waiting, ready; /* lanes */
 	struct list queue, spare;	  /* events that wait for a lane */
 	struct lane *volatile running;
+	volatile sig_atomic_t asked; /* SIGUSR1 came while none was running */
 };
 
 int sched_init(struct sched *s, int fd) must_check;

@@ -773,6 +773,15 @@ def test_data_store(source, out):
         assert [log[2] for log in w.logs] == [out]
 
 
+@pytest.mark.parametrize("read", ["data.read('f')", "artifacts.read('f')"])
+def test_what_is_too_large_to_read_is_refused(read):
+    with worker(SHOW + f"show({read})", settings={"max_body": 2_000_000}) as w:
+        w.data["f"] = b"x" * 2_500_000
+        w.put_artifact("f", b"x" * 2_500_000)
+        w.run("before_request")
+        assert '"2":"too_large: 2500000 bytes' in w.logs[0][2]
+
+
 def test_data_list_wants_a_table():
     assert "table expected, got string" in error_of("data.list('', '.txt')").message
 
