@@ -192,6 +192,7 @@ void call_log(struct call_house *h, struct script *script, struct child *c,
 {
 	struct cursor params = cursor_of(record->params);
 	struct log_attr attrs[MAX_LOG_ATTRS];
+	const struct run *run;
 	uint64_t level;
 	struct slice msg;
 	size_t n;
@@ -200,7 +201,7 @@ void call_log(struct call_house *h, struct script *script, struct child *c,
 			    h->conf->limits.log_lines))
 		return;
 	cursor_array(&params);
-	cursor_skip(&params);
+	run = child_run(c, (uint32_t)cursor_uint(&params));
 	level = cursor_uint(&params);
 	msg = cursor_text(&params);
 	if (params.error || level > LOG_AUDIT) {
@@ -210,7 +211,10 @@ void call_log(struct call_house *h, struct script *script, struct child *c,
 	}
 	attrs[0] =
 		(struct log_attr){slice_str("script"), slice_str(script->name)};
-	n = 1 + read_attrs(&params, attrs + 1, MAX_LOG_ATTRS - 1);
+	attrs[1] = (struct log_attr){
+		slice_str("hook"),
+		slice_str(run ? hook_table[run->hook].name : "load")};
+	n = 2 + read_attrs(&params, attrs + 2, MAX_LOG_ATTRS - 2);
 	log_attrs((enum log_level)level, "log", msg, attrs, n);
 }
 

@@ -127,7 +127,7 @@ void event_free(struct event *ev)
 	ev->nops = 0;
 	ev->hops = 0;
 	ev->client = ev->fetching = NULL;
-	ev->map = ev->id = ev->view = (struct slice){0};
+	ev->map = ev->id = ev->view = ev->trace = (struct slice){0};
 	list_push_front(&house->spare, &ev->node);
 	house->nspare++;
 }
@@ -166,6 +166,12 @@ int event_fill(struct event *ev, struct slice msg, struct slice map,
 	return OK;
 }
 
+void event_trace(struct event *ev, struct slice msg, struct slice traceparent)
+{
+	ev->trace =
+		slice_of(ev->bytes.p + (traceparent.p - msg.p), traceparent.n);
+}
+
 bool chain_serves(const struct chain_house *house, enum hook hook)
 {
 	return house->roster && house->roster->nhook[hook] > 0;
@@ -186,17 +192,40 @@ static char *copy(struct slice s)
 	return s.n ? strndup((const char *)s.p, s.n) : NULL;
 }
 
+static struct slice cut(struct slice s, size_t max)
+{
+	return slice_of(s.p, s.n < max ? s.n : max);
+}
+
+/* The one line that names script, hook and cause. */
+static void log_failure(struct event *ev, struct script *script, enum code code,
+			struct slice message)
+{
+	const struct chain_house *house = ev->house;
+	enum hook hook = ev->erring ? HOOK_ERROR : ev->hook;
+	struct log_attr attrs[] = {
+		{slice_str("script"), slice_str(script->name)},
+		{slice_str("hook"), slice_str(hook_table[hook].name)},
+		{slice_str("code"), slice_str(code_name(code))},
+		{slice_str("id"), cut(ev->id, 128)},
+		{slice_str("traceparent"), cut(ev->trace, 128)},
+	};
+
+	if (script_may_log(script, uv_now(house->wheel->loop),
+			   house->conf->limits.log_lines))
+		log_attrs(LOG_WARN, "chain", cut(message, 1024), attrs,
+			  ev->trace.n ? 5
+			  : ev->id.n  ? 4
+				      : 3);
+}
+
 static void fail(struct event *ev, struct script *script, enum code code,
 		 const struct outcome *outcome)
 {
 	enum hook hook = ev->erring ? HOOK_ERROR : ev->hook;
 	struct failure *grown, *f;
 
-	log_warn("chain", "script=%s hook=%s code=%s id=%.*s: %.*s",
-		 script->name, hook_table[hook].name, code_name(code),
-		 (int)(ev->id.n < 64 ? ev->id.n : 64), (const char *)ev->id.p,
-		 (int)(outcome->message.n < 1024 ? outcome->message.n : 1024),
-		 (const char *)outcome->message.p);
+	log_failure(ev, script, code, outcome->message);
 	if (ev->erring || hook == HOOK_ERROR)
 		return; /* told in the log, never to error.lua again */
 	if (ev->nfailures == ev->failures_cap) {

@@ -129,6 +129,9 @@ void event_free(struct event *ev);
 int event_fill(struct event *ev, struct slice msg, struct slice map,
 	       struct slice id) must_check;
 
+/* `traceparent`, part of the msg that filled it: goes into log lines. */
+void event_trace(struct event *ev, struct slice msg, struct slice traceparent);
+
 /* Start walking. The clock runs since event_fill(). */
 void chain_start(struct event *ev);
 

@@ -25,7 +25,7 @@ enum {
 
 /* ---- runs -------------------------------------------------------------- */
 
-static struct run *run_of(struct child *c, uint32_t id)
+struct run *child_run(struct child *c, uint32_t id)
 {
 	uint32_t at = id & ((1u << SLOT_BITS) - 1);
 
@@ -90,8 +90,11 @@ static void fail_run(struct child *c, struct run *run, enum code code,
 
 bool child_has_room(const struct child *c, unsigned ahead)
 {
-	return c->state == CHILD_SERVING && c->nfree > 0 &&
-	       c->nsent < c->concurrency + ahead;
+	if (c->state != CHILD_SERVING || c->nfree == 0)
+		return false;
+	return c->nsent == 0 ||
+	       (c->nsent < c->concurrency + ahead &&
+		c->link.out.n + c->link.sending.n < CHILD_BYTES);
 }
 
 /* ---- deadlines --------------------------------------------------------- */
@@ -222,7 +225,7 @@ static void read_error(struct slice error, struct outcome *out)
 
 static int on_run_answer(struct child *c, const struct rpc *rpc)
 {
-	struct run *run = run_of(c, rpc->id);
+	struct run *run = child_run(c, rpc->id);
 	struct outcome outcome = {.child = c};
 
 	if (!run || run->state != RUN_BEGUN || run->call)
@@ -265,7 +268,7 @@ static int on_question(struct child *c, const struct rpc *rpc)
 	if (params.error)
 		return ERR_FORMAT;
 	if (c->state != CHILD_LOADING || run_id != LOAD_ID) {
-		run = run_of(c, run_id);
+		run = child_run(c, run_id);
 		if (!run || run->state != RUN_BEGUN || run->call)
 			return ERR_FORMAT;
 		run->called = true;

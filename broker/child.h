@@ -21,7 +21,8 @@
 #include "proto/rpc.h"
 
 enum {
-	CHILD_SLOTS = 1024, /* runs given to one worker at most */
+	CHILD_SLOTS = 1024,    /* runs given to one worker at most */
+	CHILD_BYTES = 8 << 20, /* that wait for its socket, unless it idles */
 	CHILD_LAYERS = 16,
 	CHILD_LAYER_NAME = 24,
 };
@@ -119,6 +120,9 @@ void child_adopt(struct child *c, const struct child_ops *ops, void *arg);
 /* SPARE -> LOADING; `params` is the load request's one map, packed. */
 void child_load(struct child *c, struct slice params, unsigned concurrency,
 		uint64_t timeout_ms, uint64_t load_timeout_ms);
+
+/* The run that a worker named by its id, or NULL. */
+struct run *child_run(struct child *c, uint32_t id);
 
 /* Is there room for one more run, `ahead` of its lanes at most? */
 bool child_has_room(const struct child *c, unsigned ahead);

@@ -92,6 +92,8 @@ static void on_done(struct event *ev)
 {
 	struct client *c = ev->client;
 
+	c->bytes -= ev->bytes.n;
+	c->house->bytes -= ev->bytes.n;
 	leave(c, ev);
 	event_free(ev);
 	client_release(c);
@@ -159,9 +161,23 @@ static void make_event(struct client *c, const struct rpc *rpc,
 	ev->done = on_done;
 	list_push(&c->events, &ev->node);
 	c->inflight++;
+	c->bytes += ev->bytes.n;
+	c->house->bytes += ev->bytes.n;
 	ev->budget_ms = head->deadline_ms;
+	if (head->traceparent.n)
+		event_trace(ev, msg, head->traceparent);
 	if (enter(c, ev))
 		chain_start(ev);
+}
+
+/* One event always fits: the bounds are on what gathers. */
+static bool too_much(const struct client *c, size_t n)
+{
+	const struct client_house *house = c->house;
+
+	return c->inflight >= house->conf->limits.max_inflight ||
+	       (c->inflight > 0 && c->bytes + n > CLIENT_BYTES) ||
+	       (house->bytes > 0 && house->bytes + n > CLIENT_TOTAL_BYTES);
 }
 
 static void on_hook(struct client *c, const struct rpc *rpc, struct slice msg,
@@ -176,9 +192,9 @@ static void on_hook(struct client *c, const struct rpc *rpc, struct slice msg,
 		refuse_event(c, rpc, CODE_SHUTTING_DOWN, "pinfold is stopping");
 		return;
 	}
-	if (c->inflight >= house->conf->limits.max_inflight) {
+	if (too_much(c, msg.n)) {
 		refuse_event(c, rpc, CODE_OVERLOADED,
-			     "too many requests in flight on this connection");
+			     "too many requests, or bytes of them, in flight");
 		return;
 	}
 	wrong = read_event(rpc, msg, marks, &head, &map);
@@ -404,6 +420,25 @@ static bool allowed(const struct client *c)
 	return false;
 }
 
+static void on_refused(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+/* One too many: accepted and closed, so that it does not wait for ever. */
+static int refuse_connection(struct client_house *house, uv_stream_t *listener)
+{
+	uv_pipe_t *pipe = calloc(1, sizeof(*pipe));
+
+	if (!pipe)
+		return ERR_NOMEM;
+	must(uv_pipe_init(house->turn->loop, pipe, 0) == 0);
+	(void)!uv_accept(listener, (uv_stream_t *)pipe);
+	uv_close((uv_handle_t *)pipe, on_refused);
+	log_warn("client", "refused: %d connections are open", CLIENT_MAX);
+	return OK;
+}
+
 int client_accept(struct client_house *house, uv_stream_t *listener,
 		  bool control)
 {
@@ -414,8 +449,11 @@ int client_accept(struct client_house *house, uv_stream_t *listener,
 		.stuck_ms = STUCK_MS,
 		.partial_ms = PARTIAL_MS,
 	};
-	struct client *c = calloc(1, sizeof(*c));
+	struct client *c;
 
+	if (house->nclients >= CLIENT_MAX)
+		return refuse_connection(house, listener);
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return ERR_NOMEM;
 	c->house = house;

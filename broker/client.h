@@ -11,8 +11,13 @@
 #include "lib/map.h"
 #include "proto/rpc.h"
 
+enum {
+	CLIENT_MAX = 4096,		/* connections */
+	CLIENT_BYTES = 64 << 20,	/* of events in flight, of one */
+	CLIENT_TOTAL_BYTES = 512 << 20, /* and of all together */
+};
+
 struct client;
-struct bus_subscriber;
 
 struct client_ops {
 	/* A request or notification that is no hook and no hello, with
@@ -34,6 +39,7 @@ struct client_house {
 	size_t nclients;
 	bool draining;	  /* hooks are refused with shutting_down */
 	uint64_t dropped; /* notifications that were not taken */
+	size_t bytes;	  /* of all events that have not ended */
 };
 
 /* A question that we asked the client (body.get). */

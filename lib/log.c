@@ -164,7 +164,7 @@ void log_attrs(enum log_level level, const char *topic, struct slice msg,
 	for (size_t i = 0; i < n && b.n < LINE_MAX_BYTES; i++)
 		add_attr(&b, &attrs[i]);
 	if (buf_error(&b) == OK) {
-		buf_add(&b, "}\n" + !sink.json, 1 + sink.json);
+		buf_add(&b, sink.json ? "}\n" : "\n", 1 + sink.json);
 		written = write(STDERR_FILENO, b.p, b.n);
 		(void)written; /* nowhere left to complain */
 		if (sink.tap)
