@@ -70,6 +70,7 @@ struct event {
 	struct buf bytes;   /* the message as it came */
 	struct slice map;   /* the event in it */
 	struct slice id;    /* its ordering key; empty: none */
+	struct slice trace; /* its traceparent; empty: none */
 	struct buf trimmed; /* the event with large bodies taken out */
 	struct slice view;  /* map or trimmed: what workers get */
 	struct event_bodies bodies;
