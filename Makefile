@@ -39,12 +39,12 @@ demo:
 asan:
 	@cmake -S . -B build/asan -G Ninja --log-level=NOTICE \
 		-DPINFOLD_SANITIZE=ON
-	@cmake --build build/asan -j $(JOBS) --target all tests/sandbox/all
+	@cmake --build build/asan -j $(JOBS) --target all test-programs tests/sandbox/all
 
 test:
 	@tools/deps build demo test
 	@$(MAKE) --no-print-directory build asan
-	@cmake --build build -j $(JOBS) --target tests/sandbox/all
+	@cmake --build build -j $(JOBS) --target test-programs tests/sandbox/all
 	@tools/test $(TESTS)
 
 bench bench-record:

@@ -122,7 +122,7 @@ void event_free(struct event *ev)
 	ev->roster = NULL;
 	ev->only = NULL;
 	ev->bodies_known = ev->finish = ev->erring = false;
-	ev->answered = ev->abandoned = ev->notification = false;
+	ev->answered = ev->abandoned = ev->notification = ev->dry = false;
 	ev->at = ev->error_at = 0;
 	ev->nops = 0;
 	ev->hops = 0;
@@ -226,7 +226,7 @@ static void fail(struct event *ev, struct script *script, enum code code,
 	struct failure *grown, *f;
 
 	log_failure(ev, script, code, outcome->message);
-	if (ev->erring || hook == HOOK_ERROR)
+	if (!ev->dry && (ev->erring || hook == HOOK_ERROR))
 		return; /* told in the log, never to error.lua again */
 	if (ev->nfailures == ev->failures_cap) {
 		grown = realloc(ev->failures,
@@ -345,7 +345,9 @@ static void on_run_done(struct run *run, const struct outcome *outcome)
 	struct event *ev = run->owner;
 	struct script *script = current(ev);
 
-	stats_run(&script->stats, outcome->code, outcome->us);
+	ev->us = outcome->us;
+	if (!ev->dry)
+		stats_run(&script->stats, outcome->code, outcome->us);
 	if (outcome->code != CODE_OK) {
 		fail(ev, script, outcome->code, outcome);
 		step(ev);
@@ -412,10 +414,13 @@ static void finish(struct event *ev)
 	answer(ev);
 	if (ev->erring)
 		ev->error_at++;
-	if (ev->error_at < ev->nfailures && ev->roster->nhook[HOOK_ERROR] > 0) {
+	if (!ev->dry && ev->error_at < ev->nfailures &&
+	    ev->roster->nhook[HOOK_ERROR] > 0) {
 		ev->erring = true;
 		ev->at = 0;
 		pack_err(ev, &ev->failures[ev->error_at]);
+		if (ev->house->tap)
+			ev->house->tap(ev->house->tap_arg, ev);
 		next(ev);
 		return;
 	}
@@ -461,6 +466,8 @@ void chain_start(struct event *ev)
 		ms = (uint64_t)ev->budget_ms;
 	ev->roster = roster_ref(house->roster);
 	house->running++;
+	if (house->tap)
+		house->tap(house->tap_arg, ev);
 	wheel_start(house->wheel, &ev->deadline, ms > waited ? ms - waited : 1);
 	next(ev);
 }

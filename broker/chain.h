@@ -53,6 +53,10 @@ struct chain_house {
 	size_t running;
 	uint64_t serial;
 	void (*idle)(void *arg); /* running became 0; may be NULL */
+	/* Sees every event that starts, and every run of error.lua that is
+	 * due (then ev->erring, and ev->extra has the err); or NULL. */
+	void (*tap)(void *arg, struct event *ev);
+	void *tap_arg;
 };
 
 /* One range of a body that the proxy keeps (PROTOCOL.md 3). */
@@ -100,6 +104,9 @@ struct event {
 	int64_t budget_ms; /* what the caller leaves us; -1: not said */
 	bool answered;
 	bool abandoned; /* the caller is gone */
+	bool dry;	/* a trial: calls that write are denied, no error.lua,
+			 * no counts; apply() only looks at the effects */
+	uint64_t us;	/* of the last run that ended */
 
 	/* the caller's */
 	void *client;

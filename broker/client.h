@@ -60,6 +60,7 @@ struct client {
 	bool half;    /* sends no more; closed once all is answered */
 	bool gone;
 	size_t inflight;    /* events that have not ended */
+	size_t bytes;	    /* of those */
 	struct list events; /* those */
 	struct map order;   /* id -> the event that runs */
 	struct list questions;

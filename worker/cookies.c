@@ -106,7 +106,7 @@ static int64_t parse_date(struct slice s)
 	char text[64], month[4];
 	const char *p;
 
-	if (s.n >= sizeof(text))
+	if (s.n == 0 || s.n >= sizeof(text))
 		return COOKIE_NO_EXPIRY;
 	memcpy(text, s.p, s.n);
 	text[s.n] = '\0';

@@ -44,6 +44,8 @@ Test(cookies, reads_set_cookie)
 	cr_assert(set_cookie_parse(slice_str("a=b; expires=tomorrow"), &c));
 	cr_assert_eq(c.expires_ms, COOKIE_NO_EXPIRY);
 	cr_assert_not(c.has_max_age);
+	cr_assert(set_cookie_parse(slice_str("a=b; Expires="), &c));
+	cr_assert_eq(c.expires_ms, COOKIE_NO_EXPIRY);
 	cr_assert_not(set_cookie_parse(slice_str(" ; Path=/"), &c));
 	cr_assert_not(set_cookie_parse((struct slice){0}, &c));
 }
