@@ -288,13 +288,34 @@ static void pack_names(const struct script *s, struct buf *out)
 			pack_uint(out, hook);
 }
 
+/* So that a refused write is told at the call; the broker checks again. */
+static void pack_grants(const struct script *s, struct buf *out)
+{
+	uint32_t n = 0;
+
+	for (int i = 0; i < GRANT_COUNT; i++)
+		n += s->grants.list[i].limited;
+	pack_cstr(out, "grants");
+	pack_map(out, n);
+	for (int i = 0; i < GRANT_COUNT; i++) {
+		const struct grant_list *list = &s->grants.list[i];
+
+		if (!list->limited)
+			continue;
+		pack_cstr(out, grant_name((enum grant)i));
+		pack_array(out, (uint32_t)list->n);
+		for (size_t k = 0; k < list->n; k++)
+			pack_text(out, list->prefix[k]);
+	}
+}
+
 void script_pack_load(const struct script *s, const struct conf *conf,
 		      struct buf *out)
 {
 	const struct conf_script *c = s->conf;
 	uint64_t body = c->memory / 4;
 
-	pack_map(out, 13);
+	pack_map(out, 14);
 	pack_cstr(out, "script");
 	pack_cstr(out, s->name);
 	pack_cstr(out, "dialect");
@@ -306,6 +327,7 @@ void script_pack_load(const struct script *s, const struct conf *conf,
 	pack_pair(out, "load_timeout_ms", conf->load_timeout_ms);
 	pack_pair(out, "memory", c->memory);
 	pack_names(s, out);
+	pack_grants(s, out);
 	pack_cstr(out, "config");
 	if (c->config.n) {
 		pack_bin(out, buf_slice(&c->config));
