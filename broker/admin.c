@@ -117,6 +117,8 @@ static const struct method {
 	{"script.restart", false, admin_script_restart},
 	{"script.enable", false, admin_script_enable},
 	{"script.disable", false, admin_script_disable},
+	{"script.load", false, admin_script_enable},
+	{"script.unload", false, admin_script_disable},
 	{"reload", false, admin_reload},
 	{"kv.get", false, admin_kv_get},
 	{"kv.set", false, admin_kv_set},
@@ -126,6 +128,11 @@ static const struct method {
 	{"artifacts.list", false, admin_artifacts_list},
 	{"artifacts.read", false, admin_artifacts_read},
 	{"log.subscribe", false, admin_log_subscribe},
+	{"artifacts.write", false, admin_artifacts_write},
+	{"artifacts.delete", false, admin_artifacts_delete},
+	{"exec", false, admin_exec},
+	{"record", false, admin_record},
+	{"backup", false, admin_backup},
 	{"flush", false, flush},
 	{"shutdown", false, shutdown_},
 };
@@ -152,7 +159,7 @@ static bool on_other(void *arg, struct client *c, const struct rpc *rpc)
 
 static void on_gone(void *arg, struct client *c)
 {
-	(void)arg;
+	admin_record_forget(arg, c);
 	admin_forget(c);
 }
 

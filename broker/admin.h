@@ -14,6 +14,17 @@
 void admin_open(struct broker *b);
 void admin_close(struct broker *b);
 
+/*
+ * For the events of exec (ev->dry), in place of call_apply(): look at what
+ * the run would have done, then chain_applied(). Errors as call_apply().
+ */
+int admin_exec_apply(struct broker *b, struct event *ev, struct script *script,
+		     struct slice effects) must_check;
+
+/* A log record of a worker: keep it when it is of a run of exec. */
+void admin_exec_log(struct broker *b, const struct child *c,
+		    const struct rpc *record);
+
 /* ---- for admin_*.c only ------------------------------------------------ */
 
 struct admin_call {
@@ -61,8 +72,17 @@ void admin_script_disable(struct admin_call *a);
 void admin_pack_script(struct buf *out, const struct script *s);
 void admin_bus_subscribe(struct admin_call *a);
 void admin_log_subscribe(struct admin_call *a);
+void admin_artifacts_write(struct admin_call *a);
+void admin_artifacts_delete(struct admin_call *a);
+void admin_backup(struct admin_call *a);
+void admin_exec(struct admin_call *a);
+void admin_record(struct admin_call *a);
+
+/* The script of that name in the current roster; NULL: refused. */
+struct script *admin_find_script(struct admin_call *a, struct slice name);
 
 /* The connection ends: its subscriptions too. */
 void admin_forget(struct client *c);
+void admin_record_forget(struct broker *b, const struct client *c);
 
 #endif

@@ -72,9 +72,11 @@ static int read_filter(struct slice map, struct slice names[MAX_NAMES],
 	}
 	if (map_find(map, "from", &value)) {
 		c = cursor_of(value);
-		if (cursor_peek(&c) == CURSOR_INT)
+		if (cursor_peek(&c) == CURSOR_INT) {
+			/* numbers begin with 1; 0 is everything kept */
 			filter->from = cursor_uint(&c);
-		else if (!slice_is(cursor_text(&c), "new"))
+			filter->from += filter->from == 0;
+		} else if (!slice_is(cursor_text(&c), "new"))
 			return ERR_TYPE;
 		return c.error;
 	}
@@ -121,7 +123,36 @@ void admin_bus_subscribe(struct admin_call *a)
 
 struct log_tap {
 	enum log_level least;
+	char script[CONF_NAME_MAX + 1]; /* empty: all lines */
 };
+
+static bool is_end(uint8_t c)
+{
+	return c <= ' ' || c == '"' || c == ',' || c == '}';
+}
+
+/* Has the line that key with that value, in either format of the log? */
+static bool has(struct slice line, const char *key, const char *value)
+{
+	size_t n = strlen(key), m = strlen(value), k;
+
+	for (size_t i = 1; i + n + m + 1 < line.n; i++) {
+		if (memcmp(line.p + i, key, n) != 0 || line.p[i - 1] == '.')
+			continue;
+		k = i + n;
+		if (line.p[k] == '"' && line.p[k + 1] == ':')
+			k += 2;
+		else if (line.p[k] == '=')
+			k += 1;
+		else
+			continue;
+		k += k < line.n && line.p[k] == '"';
+		if (k + m < line.n && memcmp(line.p + k, value, m) == 0 &&
+		    is_end(line.p[k + m]))
+			return true;
+	}
+	return false;
+}
 
 /* Every line goes to every client that asked; a slow one misses some. */
 static void on_line(void *arg, enum log_level level, struct slice line)
@@ -137,10 +168,25 @@ static void on_line(void *arg, enum log_level level, struct slice line)
 		if (!tap || c->gone || level < tap->least ||
 		    link_backlog(&c->link) > BACKLOG)
 			continue;
+		if (*tap->script && !has(line, "script", tap->script))
+			continue;
 		out = link_out(&c->link);
 		rpc_notification(out, "log", 1);
 		pack_text(out, slice_of(line.p, line.n - 1));
 	}
+}
+
+static int read_script(struct slice value, char out[CONF_NAME_MAX + 1])
+{
+	struct cursor c = cursor_of(value);
+	struct slice name = cursor_text(&c);
+
+	if (c.error || name.n > CONF_NAME_MAX ||
+	    (name.n && memchr(name.p, 0, name.n)))
+		return ERR_TYPE;
+	if (name.n)
+		memcpy(out, name.p, name.n);
+	return OK;
 }
 
 void admin_log_subscribe(struct admin_call *a)
@@ -156,10 +202,13 @@ void admin_log_subscribe(struct admin_call *a)
 
 		level = log_level_parse(cursor_text(&c));
 	}
+	if (tap && map_find(map, "script", &value) &&
+	    read_script(value, tap->script) < 0)
+		level = ERR_TYPE;
 	if (!tap || level < 0) {
 		free(tap);
 		admin_refuse(a, tap ? CODE_BAD_EVENT : CODE_OVERLOADED,
-			     "log.subscribe [{level}]");
+			     "log.subscribe [{level, script}]");
 		return;
 	}
 	free(a->client->tap);

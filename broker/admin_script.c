@@ -79,15 +79,31 @@ static bool read_name(struct admin_call *a, char name[CONF_NAME_MAX + 1])
 	return true;
 }
 
-static struct script *find(struct admin_call *a, const char *name)
+struct script *admin_find_script(struct admin_call *a, struct slice name)
 {
 	const struct roster *r = a->broker->chains.roster;
+	struct buf text = {0};
 
 	for (size_t i = 0; i < r->n; i++)
-		if (strcmp(r->scripts[i]->name, name) == 0)
+		if (slice_is(name, r->scripts[i]->name))
 			return r->scripts[i];
-	admin_refuse(a, CODE_UNAVAILABLE, "no such script is enabled");
+	buf_addf(&text, "no such script is enabled, there %s:",
+		 r->n ? "are" : "is none");
+	for (size_t i = 0; i < r->n; i++)
+		buf_addf(&text, " %s", r->scripts[i]->name);
+	if (r->n == 0)
+		text.n--;
+	buf_add_byte(&text, 0);
+	admin_refuse(a, CODE_UNAVAILABLE,
+		     buf_error(&text) ? "no such script"
+				      : (const char *)text.p);
+	buf_fini(&text);
 	return NULL;
+}
+
+static struct script *find(struct admin_call *a, const char *name)
+{
+	return admin_find_script(a, slice_str(name));
 }
 
 void admin_script_reload(struct admin_call *a)

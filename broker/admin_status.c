@@ -37,7 +37,7 @@ static void pack_workers(struct buf *out, const struct crew *crew)
 			continue;
 		pack_map(out, 4);
 		pack_pair(out, "pid", (uint64_t)c->pid);
-		pack_pair(out, "restarts", crew->restarts);
+		pack_pair(out, "restarts", crew->restarts[i]);
 		pack_layers(out, "sandbox", c->held, c->nheld);
 		pack_layers(out, "missing", c->missing, c->nmissing);
 	}

@@ -45,6 +45,12 @@ void answer_event(struct buf *out, const struct event *ev)
 {
 	const struct failure *error = event_error(ev);
 
+	if (ev->expired) {
+		answer_failure(out, ev->msgid, CODE_OVERLOADED,
+			       "the hook's deadline passed behind another "
+			       "event of its id");
+		return;
+	}
 	if (!error) {
 		rpc_result(out, ev->msgid);
 		pack_result(out, ev);

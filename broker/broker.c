@@ -18,6 +18,8 @@
 #include "lib/log.h"
 #include "proto/pack.h"
 
+enum { LINGER_MS = 3000 }; /* for clients that read slowly, at the end */
+
 /* ---- scripts ----------------------------------------------------------- */
 
 static int on_crew_call(void *arg, struct crew *crew, struct child *c,
@@ -33,6 +35,8 @@ static void on_crew_log(void *arg, struct crew *crew, struct child *c,
 {
 	struct broker *b = arg;
 
+	if (!list_empty(&b->execs))
+		admin_exec_log(b, c, record);
 	call_log(&b->calls, crew->script, c, record);
 }
 
@@ -108,6 +112,8 @@ static int on_apply(void *arg, struct event *ev, struct script *script,
 {
 	struct broker *b = arg;
 
+	if (ev->dry)
+		return admin_exec_apply(b, ev, script, effects);
 	return call_apply(&b->calls, ev, script, effects);
 }
 
@@ -249,14 +255,23 @@ static void on_store_closed(void *arg)
 	uv_close((uv_handle_t *)&b->sighup, NULL);
 }
 
+static void on_no_clients(void *arg)
+{
+	struct broker *b = arg;
+
+	wheel_stop(&b->shutdown);
+	call_close(&b->calls);
+	store_close(b->store, on_store_closed, b);
+}
+
+/* Answers that are under way still reach who reads them. */
 static void on_no_children(void *arg)
 {
 	struct broker *b = arg;
 
 	admin_close(b);
-	client_close_all(&b->clients);
-	call_close(&b->calls);
-	store_close(b->store, on_store_closed, b);
+	wheel_start(&b->wheel, &b->shutdown, LINGER_MS);
+	client_finish_all(&b->clients, on_no_clients, b);
 }
 
 static void end(struct broker *b)
@@ -313,6 +328,10 @@ static void on_shutdown(struct wheel_timer *t)
 {
 	struct broker *b = container_of(t, struct broker, shutdown);
 
+	if (b->phase == BROKER_ENDING) {
+		client_close_all(&b->clients);
+		return;
+	}
 	log_warn("broker", "shutdown_timeout passed events=%zu",
 		 b->chains.running);
 	end(b);
@@ -349,10 +368,7 @@ static void on_tried(void *arg, const char *why)
 	if (b->phase != BROKER_STARTING)
 		return;
 	if (why) {
-		buf_addf(&text,
-			 "the sandbox does not hold on this system: a "
-			 "worker ended before it was locked cause=%s",
-			 why);
+		buf_addf(&text, BROKER_NO_SANDBOX, why);
 		fail_start(b, &text);
 		buf_fini(&text);
 		return;
@@ -415,7 +431,7 @@ static int open_store(struct broker *b, struct buf *why)
 						   : EX_IOERR;
 }
 
-static char *worker_path(const struct conf *conf)
+char *broker_worker_path(const struct conf *conf)
 {
 	char path[4096];
 	size_t n = sizeof(path) - 32;
@@ -435,7 +451,7 @@ static int open_nursery(struct broker *b, struct buf *why)
 	struct child_house house = {&b->turn, &b->wheel,
 				    b->conf->sandbox.strict};
 	struct nursery_options options = {
-		.worker = worker_path(b->conf),
+		.worker = broker_worker_path(b->conf),
 		.memory = (size_t)64 << 20,
 		.uid_base = (unsigned)b->conf->sandbox.uid,
 	};
@@ -461,6 +477,8 @@ int broker_open(struct broker *b, uv_loop_t *loop, struct conf *conf,
 
 	*b = (struct broker){.loop = loop, .conf = conf, .crew_ops = crew_ops};
 	list_init(&b->overrides);
+	list_init(&b->execs);
+	list_init(&b->recorders);
 	signal(SIGPIPE, SIG_IGN);
 	make_session(b->session);
 	wheel_init(&b->wheel, loop);

@@ -39,6 +39,9 @@ struct broker {
 	struct crew_ops crew_ops;
 	struct reload *reload; /* under way, or NULL */
 	struct list overrides; /* of reload.c */
+	struct list execs;     /* of admin_exec.c */
+	struct list recorders; /* of admin_record.c */
+	size_t nrecorders;
 	uv_signal_t sigterm, sigint, sighup;
 	struct wheel_timer shutdown;
 	char session[37]; /* this run's id, a UUID */
@@ -59,6 +62,15 @@ int broker_open(struct broker *b, uv_loop_t *loop, struct conf *conf,
 
 /* Drain and end; asked twice, at once. */
 void broker_stop(struct broker *b);
+
+/* Of `worker` in the configuration, or beside this program; owned by the
+ * caller. NULL: no memory, or it cannot be found out. */
+char *broker_worker_path(const struct conf *conf) must_check;
+
+/* For printf, with the cause. */
+#define BROKER_NO_SANDBOX                                                      \
+	"the sandbox does not hold on this system: a worker ended before it "  \
+	"was locked cause=%s"
 
 /* After the loop has ended. */
 void broker_fini(struct broker *b);

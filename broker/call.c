@@ -132,21 +132,22 @@ static int source_get(struct question *q)
 static const struct permit {
 	const char *method;
 	bool loading, running; /* when it may be asked */
+	bool writes;	       /* at once: not in a trial (event.dry) */
 	int (*answer)(struct question *q);
 } permits[] = {
-	{"kv.get", false, true, call_kv_get},
-	{"kv.incr", false, true, call_kv_incr},
-	{"kv.cas", false, true, call_kv_cas},
-	{"kv.list", false, true, call_kv_list},
-	{"body.get", false, true, call_body_get},
-	{"artifact.stat", false, true, call_artifact_stat},
-	{"artifact.list", false, true, call_artifact_list},
-	{"artifact.read", false, true, call_artifact_read},
-	{"artifact.put", false, true, call_artifact_put},
-	{"data.exists", false, true, call_data_exists},
-	{"data.read", false, true, call_data_read},
-	{"data.list", false, true, call_data_list},
-	{"source.get", true, false, source_get},
+	{"kv.get", false, true, false, call_kv_get},
+	{"kv.incr", false, true, true, call_kv_incr},
+	{"kv.cas", false, true, true, call_kv_cas},
+	{"kv.list", false, true, false, call_kv_list},
+	{"body.get", false, true, false, call_body_get},
+	{"artifact.stat", false, true, false, call_artifact_stat},
+	{"artifact.list", false, true, false, call_artifact_list},
+	{"artifact.read", false, true, false, call_artifact_read},
+	{"artifact.put", false, true, false, call_artifact_put},
+	{"data.exists", false, true, false, call_data_exists},
+	{"data.read", false, true, false, call_data_read},
+	{"data.list", false, true, false, call_data_list},
+	{"source.get", true, false, false, source_get},
 };
 
 int call_answer(struct call_house *h, struct script *script, struct child *c,
@@ -164,6 +165,10 @@ int call_answer(struct call_house *h, struct script *script, struct child *c,
 			continue;
 		if (run ? !p->running : !p->loading)
 			return ERR_DENIED;
+		if (p->writes && ((struct event *)run->owner)->dry)
+			return question_refuse(&q, CODE_DENIED,
+					       "denied: exec commits "
+					       "nothing");
 		return p->answer(&q);
 	}
 	return ERR_DENIED;
@@ -225,16 +230,36 @@ static void on_applied(void *arg, int status)
 	chain_applied(arg, status);
 }
 
-int call_apply(struct call_house *h, struct event *ev, struct script *script,
-	       struct slice effects)
+static struct effects_ctx ctx_of(const struct call_house *h)
 {
-	struct effects_ctx ctx = {h->store, h->kv, h->bus, h->artifacts};
-	struct effects_run run = {
+	return (struct effects_ctx){h->store, h->kv, h->bus, h->artifacts};
+}
+
+static struct effects_run run_of(const struct event *ev,
+				 const struct script *script)
+{
+	return (struct effects_run){
 		.script = slice_str(script->name),
 		.grants = &script->grants,
 		.owner = ev->run.serial,
 		.hops = (uint32_t)ev->hops,
 	};
+}
+
+int call_examine(struct call_house *h, const struct event *ev,
+		 struct script *script, struct slice effects)
+{
+	struct effects_ctx ctx = ctx_of(h);
+	struct effects_run run = run_of(ev, script);
+
+	return effects_examine(&ctx, &run, effects);
+}
+
+int call_apply(struct call_house *h, struct event *ev, struct script *script,
+	       struct slice effects)
+{
+	struct effects_ctx ctx = ctx_of(h);
+	struct effects_run run = run_of(ev, script);
 
 	return effects_apply(&ctx, &run, effects, on_applied, ev);
 }

@@ -44,6 +44,10 @@ void call_log(struct call_house *h, struct script *script, struct child *c,
 int call_apply(struct call_house *h, struct event *ev, struct script *script,
 	       struct slice effects) must_check;
 
+/* Would call_apply() refuse them at once? ERR_* as there. */
+int call_examine(struct call_house *h, const struct event *ev,
+		 struct script *script, struct slice effects) must_check;
+
 /* The run of that serial is over: drop what it put ahead and did not name. */
 void call_over(struct call_house *h, uint64_t serial);
 

@@ -30,6 +30,13 @@ static struct slice part(struct slice all, uint64_t offset, uint64_t length)
 	return slice_of(all.p + offset, (size_t)length);
 }
 
+static size_t range_length(const struct event *ev, enum body body, size_t at)
+{
+	uint64_t left = ev->bodies.body[body].lazy_len - at * PROTO_RANGE;
+
+	return left < PROTO_RANGE ? (size_t)left : PROTO_RANGE;
+}
+
 static void fetch_end(struct fetch *f)
 {
 	wheel_stop(&f->timer);
@@ -37,8 +44,11 @@ static void fetch_end(struct fetch *f)
 	free(f);
 }
 
+/* Nobody asks for that range again. */
 static void unavailable(struct fetch *f, const char *why)
 {
+	if (f->later->call.run)
+		f->ev->ranges[f->body][f->at].refused = true;
 	later_refuse(f->later, CODE_BODY_UNAVAILABLE, why);
 	fetch_end(f);
 }
@@ -63,8 +73,8 @@ static void on_answer(struct client_question *q, const struct rpc *answer)
 	c = cursor_of(answer->result);
 	bytes = cursor_text(&c);
 	range = &f->ev->ranges[f->body][f->at];
-	if (c.error || bytes.n > PROTO_RANGE) {
-		unavailable(f, "the proxy's answer is no range of bytes");
+	if (c.error || bytes.n != range_length(f->ev, f->body, f->at)) {
+		unavailable(f, "the proxy's answer is not the range's bytes");
 		return;
 	}
 	buf_clear(&range->bytes);
@@ -84,8 +94,6 @@ static void on_timer(struct wheel_timer *t)
 
 static int fetch(struct question *q, struct event *ev, struct fetch *f)
 {
-	uint64_t total = ev->bodies.body[f->body].lazy_len;
-	uint64_t from = (uint64_t)f->at * PROTO_RANGE;
 	struct client *client = ev->client;
 	uint64_t ms = q->script->conf->timeout_ms * 3 / 4;
 	struct buf *out;
@@ -93,8 +101,8 @@ static int fetch(struct question *q, struct event *ev, struct fetch *f)
 	client_ask(client, &f->question, "body.get", 4, &out);
 	pack_uint(out, ev->msgid);
 	pack_cstr(out, body_name(f->body));
-	pack_uint(out, from);
-	pack_uint(out, total - from < PROTO_RANGE ? total - from : PROTO_RANGE);
+	pack_uint(out, (uint64_t)f->at * PROTO_RANGE);
+	pack_uint(out, range_length(ev, f->body, f->at));
 	wheel_timer_init(&f->timer, on_timer);
 	wheel_start(client->house->wheel, &f->timer, ms ? ms : 1);
 	return OK;
@@ -140,7 +148,8 @@ static int from_proxy(struct question *q, struct event *ev, enum body body,
 			      length));
 		return OK;
 	}
-	if (client->gone || !client->lazy || ev->answered)
+	if (client->gone || !client->lazy || ev->answered ||
+	    ev->ranges[body][at].refused)
 		return question_refuse(q, CODE_BODY_UNAVAILABLE,
 				       "the proxy no longer has the body");
 	f = calloc(1, sizeof(*f));

@@ -122,7 +122,8 @@ void event_free(struct event *ev)
 	ev->roster = NULL;
 	ev->only = NULL;
 	ev->bodies_known = ev->finish = ev->erring = false;
-	ev->answered = ev->abandoned = ev->notification = ev->dry = false;
+	ev->answered = ev->expired = ev->abandoned = ev->notification =
+		ev->dry = false;
 	ev->at = ev->error_at = 0;
 	ev->nops = 0;
 	ev->hops = 0;
@@ -294,11 +295,16 @@ static void take_ops(struct event *ev, struct slice ops, uint32_t n,
 {
 	if (ev->erring)
 		return; /* error.lua changes nothing */
-	buf_add_slice(&ev->ops, ops);
-	if (buf_error(&ev->ops) < 0) {
-		buf_clear(&ev->ops);
+	/* What earlier scripts did stands. */
+	if (ev->ops.n + ops.n > MAX_OPS_BYTES) {
 		fail_text(ev, current(ev), CODE_TOO_LARGE,
 			  "the ops of the chain are over 16 MiB");
+		return;
+	}
+	buf_add_slice(&ev->ops, ops);
+	if (buf_error(&ev->ops) < 0) {
+		ev->ops.error = OK; /* it still holds what it held */
+		fail_text(ev, current(ev), CODE_OVERLOADED, "no memory");
 		return;
 	}
 	ev->nops += n;
@@ -445,9 +451,16 @@ static void next(struct event *ev)
 static void on_deadline(struct wheel_timer *t)
 {
 	struct event *ev = container_of(t, struct event, deadline);
-	struct script *script = current(ev);
-	bool queued = crew_withdraw(script->crew, &ev->run);
+	struct script *script;
+	bool queued;
 
+	if (!ev->roster) { /* it waits for one of the same id */
+		ev->expired = true;
+		answer(ev);
+		return;
+	}
+	script = current(ev);
+	queued = crew_withdraw(script->crew, &ev->run);
 	fail_text(ev, script, queued ? CODE_OVERLOADED : CODE_TIMEOUT,
 		  queued ? "the hook's deadline passed in the queue"
 			 : "the hook's deadline passed");
@@ -456,18 +469,31 @@ static void on_deadline(struct wheel_timer *t)
 		step(ev);
 }
 
-void chain_start(struct event *ev)
+static void start_clock(struct event *ev)
 {
-	struct chain_house *house = ev->house;
-	uint64_t ms = house->conf->hook_timeout_ms;
-	uint64_t waited = uv_now(house->wheel->loop) - ev->arrived_ms;
+	struct wheel *wheel = ev->house->wheel;
+	uint64_t ms = ev->house->conf->hook_timeout_ms;
+	uint64_t waited = uv_now(wheel->loop) - ev->arrived_ms;
 
 	if (ev->budget_ms >= 0 && (uint64_t)ev->budget_ms < ms)
 		ms = (uint64_t)ev->budget_ms;
+	wheel_start(wheel, &ev->deadline, ms > waited ? ms - waited : 1);
+}
+
+void chain_wait(struct event *ev)
+{
+	start_clock(ev);
+}
+
+void chain_start(struct event *ev)
+{
+	struct chain_house *house = ev->house;
+
 	ev->roster = roster_ref(house->roster);
 	house->running++;
 	if (house->tap)
 		house->tap(house->tap_arg, ev);
-	wheel_start(house->wheel, &ev->deadline, ms > waited ? ms - waited : 1);
+	if (!ev->answered)
+		start_clock(ev);
 	next(ev);
 }

@@ -62,7 +62,7 @@ struct chain_house {
 /* One range of a body that the proxy keeps (PROTOCOL.md 3). */
 struct body_range {
 	struct buf bytes;
-	bool have;
+	bool have, refused; /* neither: not asked for yet */
 };
 
 struct event {
@@ -103,6 +103,7 @@ struct event {
 	uint64_t arrived_ms;
 	int64_t budget_ms; /* what the caller leaves us; -1: not said */
 	bool answered;
+	bool expired;	/* its deadline passed while it had not begun */
 	bool abandoned; /* the caller is gone */
 	bool dry;	/* a trial: calls that write are denied, no error.lua,
 			 * no counts; apply() only looks at the effects */
@@ -142,6 +143,10 @@ void event_trace(struct event *ev, struct slice msg, struct slice traceparent);
 
 /* Start walking. The clock runs since event_fill(). */
 void chain_start(struct event *ev);
+
+/* It may not start yet. When its deadline passes meanwhile, it is answered
+ * (`expired`); chain_start() is due all the same. */
+void chain_wait(struct event *ev);
 
 /* The effects of the run are committed (OK) or refused. */
 void chain_applied(struct event *ev, int status);

@@ -57,6 +57,16 @@ static void leave(struct client *c, struct event *ev)
 
 /* ---- events ------------------------------------------------------------ */
 
+static void maybe_empty(struct client_house *house)
+{
+	void (*empty)(void *arg) = house->empty;
+
+	if (house->nclients > 0 || !empty)
+		return;
+	house->empty = NULL;
+	empty(house->empty_arg);
+}
+
 static void maybe_free(struct client *c)
 {
 	if (!c->gone || !c->link.closed || c->inflight > 0)
@@ -64,6 +74,7 @@ static void maybe_free(struct client *c)
 	map_fini(&c->order);
 	list_remove(&c->node);
 	c->house->nclients--;
+	maybe_empty(c->house);
 	free(c);
 }
 
@@ -168,6 +179,8 @@ static void make_event(struct client *c, const struct rpc *rpc,
 		event_trace(ev, msg, head->traceparent);
 	if (enter(c, ev))
 		chain_start(ev);
+	else
+		chain_wait(ev);
 }
 
 /* One event always fits: the bounds are on what gathers. */
@@ -507,4 +520,14 @@ void client_close_all(struct client_house *house)
 {
 	list_each(node, next, &house->clients)
 		client_close(container_of(node, struct client, node));
+}
+
+void client_finish_all(struct client_house *house, void (*empty)(void *arg),
+		       void *arg)
+{
+	house->empty = empty;
+	house->empty_arg = arg;
+	list_each(node, next, &house->clients)
+		link_finish(&container_of(node, struct client, node)->link);
+	maybe_empty(house);
 }

@@ -37,6 +37,8 @@ struct client_house {
 	void *arg;
 	struct list clients;
 	size_t nclients;
+	void (*empty)(void *arg); /* of client_finish_all() */
+	void *empty_arg;
 	bool draining;	  /* hooks are refused with shutting_down */
 	uint64_t dropped; /* notifications that were not taken */
 	size_t bytes;	  /* of all events that have not ended */
@@ -100,5 +102,10 @@ void client_tell_hooks(struct client_house *house);
 /* No new events; `goaway` to everybody. */
 void client_drain(struct client_house *house, const char *reason);
 void client_close_all(struct client_house *house);
+
+/* Close each when all that was appended is written; then call `empty`, once,
+ * possibly at once. */
+void client_finish_all(struct client_house *house, void (*empty)(void *arg),
+		       void *arg);
 
 #endif

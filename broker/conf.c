@@ -155,7 +155,7 @@ static int read_log(struct conf_reader *r, const struct conf_key *key,
  * of proto/proto.h allow. */
 static const struct conf_key limits_table[] = {
 	CONF_KEY("max_message", conf_read_size, LIMIT(max_message),
-		 .min = 64 << 10, .max = PROTO_MAX_MESSAGE),
+		 .min = 2 << 20, .max = PROTO_MAX_MESSAGE),
 	CONF_KEY("max_inflight", conf_read_count, LIMIT(max_inflight), .min = 1,
 		 .max = 65536),
 	CONF_KEY("inline_body", conf_read_size, LIMIT(inline_body),

@@ -248,7 +248,6 @@ static void replace(struct crew *crew)
 {
 	uint64_t ms = pause_ms(crew->deaths);
 
-	crew->restarts++;
 	if (crew->deaths == CREW_BREAKER)
 		log_error("crew",
 			  "breaker open script=%s: %u workers ended without a "
@@ -268,8 +267,10 @@ static void on_dead(struct child *c, void *arg, const struct child_death *death)
 	bool served = c->answers > 0;
 
 	for (unsigned i = 0; i < crew->nworkers; i++)
-		if (crew->workers[i] == c)
+		if (crew->workers[i] == c) {
 			crew->workers[i] = NULL;
+			crew->restarts[i]++;
+		}
 	crew->serving = 0;
 	for (unsigned i = 0; i < crew->nworkers; i++)
 		if (crew->workers[i] &&
@@ -332,7 +333,8 @@ int crew_new(struct script *script, const struct conf *conf,
 	wheel_timer_init(&crew->restart, on_restart);
 	script_pack_load(script, conf, &crew->load);
 	crew->workers = calloc(crew->nworkers, sizeof(*crew->workers));
-	if (!crew->workers || buf_error(&crew->load) < 0) {
+	crew->restarts = calloc(crew->nworkers, sizeof(*crew->restarts));
+	if (!crew->workers || !crew->restarts || buf_error(&crew->load) < 0) {
 		crew_free(crew);
 		return ERR_NOMEM;
 	}
@@ -381,6 +383,7 @@ void crew_free(struct crew *crew)
 	wheel_stop(&crew->restart);
 	buf_fini(&crew->load);
 	free(crew->workers);
+	free(crew->restarts);
 	if (crew->script)
 		crew->script->crew = NULL;
 	free(crew);

@@ -48,11 +48,11 @@ struct crew {
 	unsigned serving;
 	struct list queue;
 	size_t nqueue, queue_bytes;
-	struct buf load; /* the load request's map */
-	bool told;	 /* on_loaded was called */
-	bool stopping;	 /* no worker is replaced any more */
-	unsigned deaths; /* in a row, without a good answer */
-	uint64_t restarts;
+	struct buf load;    /* the load request's map */
+	bool told;	    /* on_loaded was called */
+	bool stopping;	    /* no worker is replaced any more */
+	unsigned deaths;    /* in a row, without a good answer */
+	uint64_t *restarts; /* of each place in workers */
 	struct wheel_timer restart;
 };
 

@@ -108,6 +108,14 @@ static int examine(const struct effects_ctx *ctx, const struct effects_run *run,
 	return r < 0 ? explain(run, &e, r) : OK;
 }
 
+int effects_examine(const struct effects_ctx *ctx,
+		    const struct effects_run *run, struct slice seq)
+{
+	size_t nartifacts;
+
+	return examine(ctx, run, seq, &nartifacts);
+}
+
 static int add_one(struct commit *c, struct store_batch *b,
 		   const struct effect_view *e)
 {

@@ -73,6 +73,11 @@ int effects_check(struct slice seq, uint32_t *n) must_check;
 
 const char *effect_name(enum effect effect);
 
+/* What effects_apply() would refuse at once, but for a lack of room or memory:
+ * ERR_FORMAT, ERR_DENIED, ERR_RANGE, or OK. */
+int effects_examine(const struct effects_ctx *ctx,
+		    const struct effects_run *run, struct slice seq) must_check;
+
 /*
  * Commit all of `seq`, or nothing. The callback's status: OK, ERR_FULL,
  * ERR_CONFLICT (a rename whose names have changed), ERR_IO and what else the

@@ -7,15 +7,20 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "broker/broker.h"
+#include "broker/check.h"
 #include "lib/log.h"
 
 static const char usage[] =
-	"usage: pinfoldd -c FILE [--check]\n"
+	"usage: pinfoldd -c FILE [--check [--json]]\n"
 	"\n"
 	"  -c, --config FILE  the configuration (YAML)\n"
-	"      --check        read it, say whether it is right, and end\n"
+	"      --check        is it right, and does every script load? Opens "
+	"no\n"
+	"                     socket and no database\n"
+	"      --json         print what the check finds as JSON\n"
 	"      --version      print the version\n"
 	"  -h, --help         print this\n"
 	"\n"
@@ -39,7 +44,7 @@ static int serve(struct conf *conf)
 		/* What was opened goes with the process: nothing was served
 		 * and nothing written. */
 		fprintf(stderr, "%.*s\n", (int)why.n, (const char *)why.p);
-		return status;
+		_exit(status);
 	}
 	uv_run(&loop, UV_RUN_DEFAULT);
 	uv_loop_close(&loop);
@@ -53,6 +58,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check", no_argument, NULL, 'C'},
+		{"json", no_argument, NULL, 'J'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -60,7 +66,7 @@ int main(int argc, char **argv)
 	const char *file = NULL;
 	struct buf error = {0};
 	struct conf *conf;
-	bool check = false;
+	bool check = false, json = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -68,6 +74,8 @@ int main(int argc, char **argv)
 			file = optarg;
 		} else if (c == 'C') {
 			check = true;
+		} else if (c == 'J') {
+			json = true;
 		} else if (c == 'V') {
 			puts(PROTO_SERVER " " PROTO_RELEASE);
 			return 0;
@@ -76,18 +84,16 @@ int main(int argc, char **argv)
 			return c == 'h' ? 0 : EX_USAGE;
 		}
 	}
-	if (!file || optind != argc) {
+	if (!file || optind != argc || (json && !check)) {
 		fputs(usage, stderr);
 		return EX_USAGE;
 	}
+	if (check)
+		return check_run(file, json);
 	if (conf_load(file, &conf, &error) < 0) {
 		fprintf(stderr, "%.*s\n", (int)error.n, (const char *)error.p);
+		buf_fini(&error);
 		return EX_CONFIG;
-	}
-	if (check) {
-		conf_free(conf);
-		puts("ok");
-		return 0;
 	}
 	log_setup(conf->log_level, conf->log_json);
 	return serve(conf);

@@ -20,6 +20,7 @@ enum place {
 	AUTHORIZATION,
 	COOKIE,
 	SET_COOKIE,
+	COUNT,
 };
 
 struct walk {
@@ -58,24 +59,27 @@ static enum place inside(enum place parent, struct slice key)
 	return redact_name(key) ? SECRET : PLAIN;
 }
 
-/* NAME=VALUE; NAME=VALUE ...: the first, or all of them. */
+/* NAME=VALUE; NAME=VALUE ...: of all pairs, or of the first only. */
 static void cookie_line(struct slice s, bool all, struct buf *out)
 {
-	bool value = false, first = true;
+	bool first = true;
 
-	for (size_t i = 0; i < s.n; i++) {
-		uint8_t c = s.p[i];
+	for (size_t at = 0; at < s.n; first = false) {
+		const uint8_t *end = memchr(s.p + at, ';', s.n - at), *equals;
+		size_t n = end ? (size_t)(end - s.p) + 1 - at : s.n - at;
 
-		if (c == ';') {
-			value = false;
-			first = false;
+		equals = memchr(s.p + at, '=', n);
+		if (!all && !first) {
+			buf_add(out, s.p + at, n);
+		} else {
+			if (equals)
+				buf_add(out, s.p + at,
+					(size_t)(equals + 1 - s.p) - at);
+			buf_addf(out, REDACTED "%s", end ? ";" : "");
 		}
-		if (!value)
-			buf_add_byte(out, c);
-		if (c == '=' && !value && (all || first)) {
-			value = true;
-			buf_addf(out, REDACTED);
-		}
+		at += n;
+		while (all && at < s.n && s.p[at] == ' ')
+			buf_add_byte(out, s.p[at++]);
 	}
 }
 
@@ -92,9 +96,12 @@ static void text(struct walk *w, struct slice s, enum place place, bool bin)
 {
 	struct buf *out = &w->out->event, clean = {0};
 
-	switch (w->secrets ? HEADERS : place) {
-	case HEADERS: /* nothing to hide */
+	if (w->secrets) {
 		buf_add_slice(&clean, s);
+		place = COUNT;
+	}
+	switch (place) {
+	case COUNT:
 		break;
 	case PLAIN:
 		redact_text(s, &clean);
@@ -217,8 +224,7 @@ static void value(struct walk *w, struct cursor *c, enum place place)
 		n = cursor_array(c);
 		pack_array(out, n);
 		while (n-- > 0 && !c->error) {
-			if (place == HEADERS &&
-			    cursor_peek(c) == CURSOR_ARRAY)
+			if (place == HEADERS && cursor_peek(c) == CURSOR_ARRAY)
 				field(w, c);
 			else
 				value(w, c, place);
@@ -232,13 +238,16 @@ static void value(struct walk *w, struct cursor *c, enum place place)
 		cursor_skip(c);
 		pack_nil(out);
 		break;
-	default:
+	case CURSOR_INT:
+	case CURSOR_FLOAT:
 		if (place == SECRET && !w->secrets) {
 			cursor_skip(c);
 			pack_cstr(out, REDACTED);
-		} else {
-			pack_raw(out, cursor_raw(c));
+			break;
 		}
+		/* fall through */
+	default:
+		pack_raw(out, cursor_raw(c));
 	}
 	if (c->error && !out->error)
 		out->error = ERR_FORMAT;

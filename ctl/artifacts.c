@@ -20,14 +20,9 @@
 static int list(struct ctl *ctl, const char *prefix, struct slice *result)
 {
 	struct buf args = {0};
-	int rc;
 
 	pack_text(&args, slice_str(prefix));
-	rc = buf_error(&args) ? ctl_fail(CTL_REFUSED, "out of memory")
-			      : ctl_call(ctl, "artifacts.list",
-					 pf_args(1, buf_slice(&args)), result);
-	buf_fini(&args);
-	return rc;
+	return ctl_ask(ctl, "artifacts.list", 1, &args, result);
 }
 
 /* One row [name, size]. */
@@ -84,10 +79,7 @@ static int read_range(struct ctl *ctl, struct slice name, uint64_t offset,
 	pack_text(&args, name);
 	pack_uint(&args, offset);
 	pack_uint(&args, PROTO_RANGE);
-	rc = buf_error(&args) ? ctl_fail(CTL_REFUSED, "out of memory")
-			      : ctl_call(ctl, "artifacts.read",
-					 pf_args(3, buf_slice(&args)), &result);
-	buf_fini(&args);
+	rc = ctl_ask(ctl, "artifacts.read", 3, &args, &result);
 	if (rc != CTL_OK)
 		return rc;
 	c = cursor_of(result);
@@ -272,6 +264,32 @@ static int run_export(struct ctl *ctl)
 	return rc;
 }
 
+static int run_write(struct ctl *ctl)
+{
+	struct buf args = {0}, content = {0};
+	struct slice result;
+	int rc = ctl_read_file(ctl->word[1], &content);
+
+	if (rc == CTL_OK) {
+		pack_text(&args, slice_str(ctl->word[0]));
+		pack_bin(&args, buf_slice(&content));
+		rc = ctl_ask(ctl, "artifacts.write", 2, &args, &result);
+	}
+	buf_fini(&content);
+	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
+}
+
+static int run_delete(struct ctl *ctl)
+{
+	struct buf args = {0};
+	struct slice result;
+	int rc;
+
+	pack_text(&args, slice_str(ctl->word[0]));
+	rc = ctl_ask(ctl, "artifacts.delete", 1, &args, &result);
+	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
+}
+
 const struct command artifact_commands[] = {
 	{"artifacts ls", "[PREFIX]", "print sizes and names", NULL, 0, 1, 0,
 	 run_ls},
@@ -280,5 +298,9 @@ const struct command artifact_commands[] = {
 	{"artifacts export", "DIR [PREFIX]", "write them out as files",
 	 "Files of the same name are replaced, each at once.", 1, 2, 0,
 	 run_export},
+	{"artifacts write", "NAME FILE", "write one, from a file",
+	 "FILE may be - for stdin; at most what fits in a message (16 MiB).", 2,
+	 2, 0, run_write},
+	{"artifacts delete", "NAME", "delete one", NULL, 1, 1, 0, run_delete},
 	{0},
 };

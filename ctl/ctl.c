@@ -5,9 +5,11 @@
 #include "ctl/ctl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ctl/out.h"
 
@@ -152,4 +154,61 @@ int ctl_call(struct ctl *ctl, const char *method, struct pf_args args,
 	     struct slice *result)
 {
 	return ctl_call_slow(ctl, method, args, SECONDS, result);
+}
+
+int ctl_ask(struct ctl *ctl, const char *method, uint32_t n, struct buf *args,
+	    struct slice *result)
+{
+	int least = ctl->patience ? ctl->patience : SECONDS, rc;
+
+	rc = buf_error(args) == ERR_RANGE
+		     ? ctl_fail(CTL_REFUSED, "more than fits in one message")
+	     : buf_error(args)
+		     ? ctl_fail(CTL_REFUSED, "out of memory")
+		     : ctl_call_slow(ctl, method, pf_args(n, buf_slice(args)),
+				     least, result);
+	buf_fini(args);
+	return rc;
+}
+
+int ctl_done(const struct ctl *ctl, struct slice result)
+{
+	return ctl->option[OPT_JSON] ? out_value(result) : CTL_OK;
+}
+
+/* ---- files ------------------------------------------------------------- */
+
+static int read_all(int fd, const char *name, struct buf *out)
+{
+	for (;;) {
+		uint8_t *room;
+		ssize_t n;
+
+		if (buf_reserve(out, 65536, &room) < 0)
+			return ctl_fail(CTL_REFUSED,
+					"%s: more than fits in one message",
+					name);
+		n = read(fd, room, 65536);
+		if (n < 0 && errno != EINTR)
+			return ctl_fail(CTL_REFUSED, "%s: %s", name,
+					strerror(errno));
+		if (n == 0)
+			return CTL_OK;
+		buf_commit(out, n > 0 ? (size_t)n : 0);
+	}
+}
+
+int ctl_read_file(const char *path, struct buf *out)
+{
+	int fd, rc;
+
+	buf_init(out, PROTO_MAX_MESSAGE);
+	if (strcmp(path, "-") == 0)
+		return read_all(STDIN_FILENO, "stdin", out);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return ctl_fail(CTL_REFUSED, "%s: %s", path, strerror(errno));
+	rc = read_all(fd, path, out);
+	close(fd);
+	return rc;
 }

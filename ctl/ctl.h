@@ -31,6 +31,10 @@ enum option {
 	OPT_FROM,
 	OPT_NUMBER,
 	OPT_NO_WAIT,
+	OPT_FOLLOW,
+	OPT_LEVEL,
+	OPT_SCRIPT,
+	OPT_SECRETS,
 	OPT_COUNT,
 };
 
@@ -39,6 +43,7 @@ struct ctl {
 	char **word;		       /* the command's own arguments */
 	int nwords;
 	struct pf_conn *conn;
+	int patience;	/* seconds that ctl_ask() waits; 0: 10 */
 	char path[128]; /* of the control socket */
 };
 
@@ -58,7 +63,10 @@ struct command {
 extern const struct command status_commands[];
 extern const struct command kv_commands[];
 extern const struct command artifact_commands[];
-extern const struct command bus_commands[];
+extern const struct command check_commands[];
+extern const struct command script_commands[];
+extern const struct command exec_commands[];
+extern const struct command follow_commands[]; /* bus, logs, record */
 extern const struct command life_commands[];
 
 /* "pinfold: " and the text to stderr; returns `code`. */
@@ -76,6 +84,13 @@ int ctl_call(struct ctl *ctl, const char *method, struct pf_args args,
 int ctl_call_slow(struct ctl *ctl, const char *method, struct pf_args args,
 		  int least, struct slice *result) must_check;
 
+/*
+ * The same with n values that were packed into `args`, whose memory is given
+ * back in any case.
+ */
+int ctl_ask(struct ctl *ctl, const char *method, uint32_t n, struct buf *args,
+	    struct slice *result) must_check;
+
 /* Connect if not connected. CTL_OK or a code, the reason printed. */
 int ctl_connect(struct ctl *ctl) must_check;
 
@@ -84,6 +99,16 @@ int ctl_broken(const struct ctl *ctl, int error);
 
 /* "the broker's answer to METHOD makes no sense"; CTL_PROTOCOL. */
 int ctl_nonsense(const char *method);
+
+/* All of a file, or of stdin when the path is "-". CTL_OK, or CTL_REFUSED
+ * with a message. */
+int ctl_read_file(const char *path, struct buf *out) must_check;
+
+/* With --json the answer `true`; for people nothing: they read the code. */
+int ctl_done(const struct ctl *ctl, struct slice result) must_check;
+
+/* The configuration that is meant: `given`, -c, or the usual one. */
+const char *ctl_config(const struct ctl *ctl, const char *given);
 
 /* A whole number from an option or argument; CTL_USAGE with a message. */
 int ctl_int(const char *name, const char *text, int64_t *out) must_check;

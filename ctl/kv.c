@@ -9,25 +9,6 @@
 #include "ctl/out.h"
 #include "proto/pack.h"
 
-/* Call with what was packed; frees it. */
-static int call(struct ctl *ctl, const char *method, uint32_t n,
-		struct buf *args, struct slice *result)
-{
-	int rc = buf_error(args)
-			 ? ctl_fail(CTL_REFUSED, "out of memory")
-			 : ctl_call(ctl, method, pf_args(n, buf_slice(args)),
-				    result);
-
-	buf_fini(args);
-	return rc;
-}
-
-/* true: quiet for people, who read the exit code. */
-static int print_done(const struct ctl *ctl, struct slice result)
-{
-	return ctl->option[OPT_JSON] ? out_value(result) : CTL_OK;
-}
-
 static int print_value(struct slice value)
 {
 	bool tty = isatty(STDOUT_FILENO);
@@ -54,7 +35,7 @@ static int run_get(struct ctl *ctl)
 	int rc;
 
 	pack_text(&args, slice_str(ctl->word[0]));
-	rc = call(ctl, "kv.get", 1, &args, &result);
+	rc = ctl_ask(ctl, "kv.get", 1, &args, &result);
 	if (rc != CTL_OK)
 		return rc;
 	if (ctl->option[OPT_JSON])
@@ -66,25 +47,6 @@ static int run_get(struct ctl *ctl)
 	if (c.error)
 		return ctl_nonsense("kv.get");
 	return ctl->option[OPT_JSON] ? rc : print_value(value);
-}
-
-static int read_stdin(struct buf *out)
-{
-	for (;;) {
-		uint8_t *room;
-		ssize_t n;
-
-		if (buf_reserve(out, 65536, &room) < 0)
-			return ctl_fail(CTL_REFUSED, "stdin: more than fits in "
-						     "one message");
-		n = read(STDIN_FILENO, room, 65536);
-		if (n < 0 && errno != EINTR)
-			return ctl_fail(CTL_REFUSED, "stdin: %s",
-					strerror(errno));
-		if (n == 0)
-			return CTL_OK;
-		buf_commit(out, n > 0 ? (size_t)n : 0);
-	}
 }
 
 static int run_set(struct ctl *ctl)
@@ -99,18 +61,17 @@ static int run_set(struct ctl *ctl)
 	if (rc == CTL_OK && (ttl < 0 || ttl > INT64_MAX / 1000))
 		rc = ctl_fail(CTL_USAGE, "--ttl: expected seconds");
 	if (rc == CTL_OK && slice_is(value, "-")) {
-		buf_init(&input, PROTO_MAX_MESSAGE);
-		rc = read_stdin(&input);
+		rc = ctl_read_file("-", &input);
 		value = buf_slice(&input);
 	}
 	if (rc == CTL_OK) {
 		pack_text(&args, slice_str(ctl->word[0]));
 		pack_bin(&args, value);
 		pack_int(&args, ttl * 1000);
-		rc = call(ctl, "kv.set", 3, &args, &result);
+		rc = ctl_ask(ctl, "kv.set", 3, &args, &result);
 	}
 	buf_fini(&input);
-	return rc == CTL_OK ? print_done(ctl, result) : rc;
+	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
 }
 
 static int run_delete(struct ctl *ctl)
@@ -120,8 +81,8 @@ static int run_delete(struct ctl *ctl)
 	int rc;
 
 	pack_text(&args, slice_str(ctl->word[0]));
-	rc = call(ctl, "kv.delete", 1, &args, &result);
-	return rc == CTL_OK ? print_done(ctl, result) : rc;
+	rc = ctl_ask(ctl, "kv.delete", 1, &args, &result);
+	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
 }
 
 static int print_list(struct slice result)
@@ -148,7 +109,7 @@ static int run_list(struct ctl *ctl)
 	int rc;
 
 	pack_text(&args, slice_str(ctl->nwords ? ctl->word[0] : ""));
-	rc = call(ctl, "kv.list", 1, &args, &result);
+	rc = ctl_ask(ctl, "kv.list", 1, &args, &result);
 	if (rc != CTL_OK)
 		return rc;
 	return ctl->option[OPT_JSON] ? out_value(result) : print_list(result);
@@ -166,7 +127,7 @@ static int run_incr(struct ctl *ctl)
 		return CTL_USAGE;
 	pack_text(&args, slice_str(ctl->word[0]));
 	pack_int(&args, by);
-	rc = call(ctl, "kv.incr", 2, &args, &result);
+	rc = ctl_ask(ctl, "kv.incr", 2, &args, &result);
 	if (rc != CTL_OK)
 		return rc;
 	c = cursor_of(result);

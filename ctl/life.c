@@ -2,16 +2,14 @@
 /*
  * life: the commands that make the broker do something with itself.
  */
+#include <errno.h>
+#include <unistd.h>
+
 #include "ctl/ctl.h"
 #include "ctl/out.h"
 #include "proto/pack.h"
 
-enum { FLUSH_SECONDS = 60, STOP_SECONDS = 60 };
-
-static int print_done(const struct ctl *ctl, struct slice result)
-{
-	return ctl->option[OPT_JSON] ? out_value(result) : CTL_OK;
-}
+enum { FLUSH_SECONDS = 60, STOP_SECONDS = 60, BACKUP_SECONDS = 3600 };
 
 static int run_flush(struct ctl *ctl)
 {
@@ -23,12 +21,9 @@ static int run_flush(struct ctl *ctl)
 		pack_text(&args, slice_str(ctl->word[0]));
 	else
 		pack_nil(&args);
-	rc = buf_error(&args)
-		     ? ctl_fail(CTL_REFUSED, "out of memory")
-		     : ctl_call_slow(ctl, "flush", pf_args(1, buf_slice(&args)),
-				     FLUSH_SECONDS, &result);
-	buf_fini(&args);
-	return rc == CTL_OK ? print_done(ctl, result) : rc;
+	ctl->patience = FLUSH_SECONDS;
+	rc = ctl_ask(ctl, "flush", 1, &args, &result);
+	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
 }
 
 /* The broker keeps this connection until it has drained and ends. */
@@ -57,7 +52,30 @@ static int run_stop(struct ctl *ctl)
 
 	if (rc == CTL_OK && !ctl->option[OPT_NO_WAIT])
 		rc = wait_for_end(ctl);
-	return rc == CTL_OK ? print_done(ctl, slice_of("\xc3", 1)) : rc;
+	return rc == CTL_OK ? ctl_done(ctl, slice_of("\xc3", 1)) : rc;
+}
+
+/* The broker writes, wherever it was started: the path has to be absolute. */
+static int run_backup(struct ctl *ctl)
+{
+	const char *dir = ctl->word[0];
+	struct buf args = {0}, path = {0};
+	struct slice result;
+	char here[4096];
+	int rc;
+
+	if (dir[0] != '/') {
+		if (!getcwd(here, sizeof(here)))
+			return ctl_fail(CTL_REFUSED, "%s: %s", dir,
+					strerror(errno));
+		buf_addf(&path, "%s/", here);
+	}
+	buf_addf(&path, "%s", dir);
+	pack_text(&args, buf_slice(&path));
+	buf_fini(&path);
+	ctl->patience = BACKUP_SECONDS;
+	rc = ctl_ask(ctl, "backup", 1, &args, &result);
+	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
 }
 
 const struct command life_commands[] = {
@@ -65,6 +83,11 @@ const struct command life_commands[] = {
 	 "SESSION is what scripts see as opts.session; without it, the "
 	 "broker's\nown run id.",
 	 0, 1, 0, run_flush},
+	{"backup", "DIR", "copy the database, while it is in use",
+	 "DIR must not exist; pinfoldd makes it, with what a start finds in\n"
+	 "data_dir. To restore: stop pinfoldd, move its data_dir away, copy DIR\n"
+	 "to where data_dir was, start pinfoldd.",
+	 1, 1, 0, run_backup},
 	{"stop", "", "drain, flush and end the broker", NULL, 0, 0,
 	 OPTION(OPT_NO_WAIT), run_stop},
 	{0},

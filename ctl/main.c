@@ -29,11 +29,17 @@ static const struct option_info options[OPT_COUNT] = {
 	[OPT_FROM] = {"from", 0, "SEQ", "start with this number, not new"},
 	[OPT_NUMBER] = {"number", 'n', "N", "end after N of them"},
 	[OPT_NO_WAIT] = {"no-wait", 0, NULL, "do not wait for its end"},
+	[OPT_FOLLOW] = {"follow", 'f', NULL, "go on until interrupted"},
+	[OPT_LEVEL] = {"level", 0, "LEVEL",
+		       "trace, debug, info, warn, error or audit (info)"},
+	[OPT_SCRIPT] = {"script", 0, "NAME", "only what is about this one"},
+	[OPT_SECRETS] = {"secrets", 0, NULL,
+			 "keep passwords, tokens and cookies"},
 };
 
 static const struct command *const groups[] = {
-	status_commands, kv_commands,	artifact_commands,
-	bus_commands,	 life_commands,
+	status_commands, check_commands,    script_commands, exec_commands,
+	kv_commands,	 artifact_commands, follow_commands, life_commands,
 };
 
 enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
@@ -59,10 +65,12 @@ static void print_common(void)
 		print_option((enum option)o);
 	puts("\nExit codes\n"
 	     "   0  done\n"
-	     "   1  the broker refused, or it could not be done here\n"
+	     "   1  the broker refused, or it could not be done here;\n"
+	     "      exec: the script failed; reload: a script was refused\n"
 	     "   2  the command line is wrong\n"
 	     "  69  the broker cannot be reached\n"
-	     "  70  the broker's answer makes no sense to this version");
+	     "  70  the broker's answer makes no sense to this version\n"
+	     "  78  check: the configuration or a script is wrong");
 }
 
 /* Commands whose name starts with `prefix`; how many there are. */
@@ -93,7 +101,8 @@ static int help_all(void)
 	print_common();
 	puts("\nWithout -s and -c the socket is $PINFOLD_CONTROL, or what\n"
 	     "/etc/pinfold/pinfold.yml names, or /run/pinfold/control.sock.\n"
-	     "A bare -- ends the options. `pinfold COMMAND --help` says more.");
+	     "A bare -- ends the options. `pinfold COMMAND --help` says more.\n"
+	     "Colours appear on terminals only, and not with NO_COLOR set.");
 	return CTL_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * out: JSON, safe text and tables.
+ * out: safe text, tables, colours.
  *
  * Nothing that came from the broker reaches a terminal without passing here,
  * but for what was asked for as raw bytes (kv get, artifacts cat).
@@ -9,157 +9,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "ctl/ctl.h"
-#include "proto/unpack.h"
-
-static void base64(struct slice s, struct buf *out)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < s.n; i += 3) {
-		size_t left = s.n - i;
-		uint32_t v = (uint32_t)s.p[i] << 16;
-
-		if (left > 1)
-			v |= (uint32_t)s.p[i + 1] << 8;
-		if (left > 2)
-			v |= s.p[i + 2];
-		buf_add_byte(out, (uint8_t)digits[v >> 18]);
-		buf_add_byte(out, (uint8_t)digits[v >> 12 & 63]);
-		buf_add_byte(out,
-			     left > 1 ? (uint8_t)digits[v >> 6 & 63] : '=');
-		buf_add_byte(out, left > 2 ? (uint8_t)digits[v & 63] : '=');
-	}
-}
-
-void out_json_string(struct slice s, struct buf *out)
-{
-	buf_add_byte(out, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		uint8_t c = s.p[i];
-
-		if (c == '"' || c == '\\')
-			buf_addf(out, "\\%c", c);
-		else if (c == '\n')
-			buf_addf(out, "\\n");
-		else if (c < 0x20 || c == 0x7f)
-			buf_addf(out, "\\u%04x", c);
-		else
-			buf_add_byte(out, c);
-	}
-	buf_add_byte(out, '"');
-}
-
-static void text(struct slice s, struct buf *out)
-{
-	if (slice_is_utf8(s)) {
-		out_json_string(s, out);
-		return;
-	}
-	buf_addf(out, "{\"base64\":\"");
-	base64(s, out);
-	buf_addf(out, "\"}");
-}
-
-/* JSON's keys are strings, so other keys are written as such. */
-static void key(struct cursor *c, struct buf *out)
-{
-	enum cursor_type type = cursor_peek(c);
-	struct buf inner = {0};
-	struct slice s;
-
-	if (type == CURSOR_STR || type == CURSOR_BIN) {
-		s = cursor_text(c);
-		if (slice_is_utf8(s)) {
-			out_json_string(s, out);
-			return;
-		}
-		buf_addf(&inner, "base64:");
-		base64(s, &inner);
-	} else {
-		out_json(cursor_raw(c), &inner);
-	}
-	out_json_string(buf_slice(&inner), out);
-	buf_fini(&inner);
-}
-
-static void number(double v, struct buf *out)
-{
-	if (isfinite(v))
-		buf_addf(out, "%.17g", v);
-	else
-		buf_addf(out, "null");
-}
-
-static void integer(struct cursor *c, struct buf *out)
-{
-	struct cursor again = *c;
-	int64_t v = cursor_int(c);
-
-	if (!c->error) {
-		buf_addf(out, "%" PRId64, v);
-		return;
-	}
-	*c = again; /* above int64 */
-	buf_addf(out, "%" PRIu64, cursor_uint(c));
-}
-
-/* The depth is bounded by the scan that the message has passed. */
-static void value(struct cursor *c, struct buf *out)
-{
-	uint32_t n, i;
-
-	switch (cursor_peek(c)) {
-	case CURSOR_BOOL:
-		buf_addf(out, cursor_bool(c) ? "true" : "false");
-		break;
-	case CURSOR_INT:
-		integer(c, out);
-		break;
-	case CURSOR_FLOAT:
-		number(cursor_number(c), out);
-		break;
-	case CURSOR_STR:
-	case CURSOR_BIN:
-		text(cursor_text(c), out);
-		break;
-	case CURSOR_ARRAY:
-		n = cursor_array(c);
-		buf_add_byte(out, '[');
-		for (i = 0; i < n && !c->error; i++) {
-			buf_add(out, ",", i > 0);
-			value(c, out);
-		}
-		buf_add_byte(out, ']');
-		break;
-	case CURSOR_MAP:
-		n = cursor_map(c);
-		buf_add_byte(out, '{');
-		for (i = 0; i < n && !c->error; i++) {
-			buf_add(out, ",", i > 0);
-			key(c, out);
-			buf_add_byte(out, ':');
-			value(c, out);
-		}
-		buf_add_byte(out, '}');
-		break;
-	default:
-		cursor_skip(c);
-		buf_addf(out, "null");
-	}
-}
+#include "ctl/json.h"
 
 void out_json(struct slice packed, struct buf *out)
 {
-	struct cursor c = cursor_of(packed);
-
-	value(&c, out);
+	json_write(packed, false, out);
 }
 
 /* Bytes of the well-formed UTF-8 character at s.p[0], or 0. */

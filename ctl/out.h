@@ -10,10 +10,8 @@
 
 #include "lib/buf.h"
 
-/* One packed value as JSON, without a newline. Bytes that are no UTF-8 become
- * {"base64": "..."}; floats that JSON lacks become null. */
+/* One packed value as JSON on one line, without a newline (json.h). */
 void out_json(struct slice value, struct buf *out);
-void out_json_string(struct slice text, struct buf *out);
 
 /* Text for people: control bytes and what is no UTF-8 become \xNN. */
 void out_safe(struct slice text, struct buf *out);

@@ -92,6 +92,13 @@ static int from_config(struct ctl *ctl, const char *config, FILE *f)
 	return rc;
 }
 
+const char *ctl_config(const struct ctl *ctl, const char *given)
+{
+	if (given)
+		return given;
+	return ctl->option[OPT_CONFIG] ? ctl->option[OPT_CONFIG] : USUAL_CONFIG;
+}
+
 int ctl_find_socket(struct ctl *ctl)
 {
 	const char *config = ctl->option[OPT_CONFIG];
@@ -109,7 +116,7 @@ int ctl_find_socket(struct ctl *ctl)
 				strerror(errno));
 	if (!f)
 		return set_path(ctl, "", USUAL_SOCKET, "");
-	rc = from_config(ctl, config ? config : USUAL_CONFIG, f);
+	rc = from_config(ctl, ctl_config(ctl, NULL), f);
 	fclose(f);
 	return rc;
 }

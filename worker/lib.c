@@ -83,3 +83,14 @@ void lib_sort(struct slice *list, size_t n)
 		sift(list, 0, n);
 	}
 }
+
+bool lib_denied(lua_State *L, const char *kind, struct slice name)
+{
+	if (script_granted(lane_of(L)->host->script, kind, name))
+		return false;
+	lua_pushfstring(L, "denied: no grant for %s '", kind);
+	lua_pushlstring(L, (const char *)name.p, name.n < 128 ? name.n : 128);
+	lua_pushliteral(L, "'");
+	lua_concat(L, 3);
+	return true;
+}

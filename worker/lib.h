@@ -25,6 +25,9 @@ void log_line(struct lane *l, struct slice line);
 enum { LIB_MAX_NAME = 1024 };
 bool lib_clean(lua_State *L, struct slice name, struct slice *out);
 
+/* Pushes "denied: ..." and says true when the script has no grant for it. */
+bool lib_denied(lua_State *L, const char *kind, struct slice name);
+
 /* Sort by bytes. (The C library's sort asks the kernel for the size of the
  * memory, which this process may not do.) */
 void lib_sort(struct slice *list, size_t n);

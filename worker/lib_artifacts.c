@@ -292,6 +292,9 @@ static int artifacts_rename(lua_State *L)
 	if (from.n == 0 || (!t.file && !t.dir))
 		return fail(L, LUA_TBOOLEAN,
 			    "artifacts: oldpath '%s', doesn't exist", old);
+	if (t.dir)
+		return fail(L, LUA_TBOOLEAN,
+			    "artifacts: oldpath '%s' is a directory", old);
 	if (!look(L, to, LUA_TBOOLEAN, &t))
 		return 2;
 	if (t.file || t.dir)

@@ -17,6 +17,8 @@ static int bus_emit(lua_State *L)
 		lua_pushliteral(L, "too_large: the name of the event");
 		return 1;
 	}
+	if (lib_denied(L, "bus", name))
+		return 1;
 	l->out.max = PROTO_MAX_EFFECT_BYTES;
 	buf_clear(&l->out);
 	why = convert_pack(L, 2, &l->out);

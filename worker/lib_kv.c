@@ -107,6 +107,16 @@ static int refuse(lua_State *L, const char *what, size_t n, size_t max)
 	return 2;
 }
 
+/* false, "denied: ..." */
+static bool denied(lua_State *L, const char *kind, struct slice name)
+{
+	lua_pushboolean(L, 0);
+	if (lib_denied(L, kind, name))
+		return true;
+	lua_pop(L, 1);
+	return false;
+}
+
 static int done(lua_State *L)
 {
 	lua_pushboolean(L, 1);
@@ -139,6 +149,8 @@ static int kv_set(lua_State *L)
 	struct slice key = convert_text(L, 1), value = convert_text(L, 2);
 	uint64_t ttl = take_ttl(L);
 
+	if (denied(L, "kv.write", key))
+		return 2;
 	if (key.n > s->max_key)
 		return refuse(L, "key", key.n, s->max_key);
 	if (value.n > s->max_value)
@@ -152,6 +164,8 @@ static int kv_delete(lua_State *L)
 	struct lane *l = lane_of(L);
 	struct slice key = convert_text(L, 1);
 
+	if (denied(L, "kv.write", key))
+		return 2;
 	if (key.n > l->host->script->max_key)
 		return refuse(L, "key", key.n, l->host->script->max_key);
 	lane_check_effect(L, effects_kv_delete(&l->effects, key));

@@ -95,19 +95,20 @@ static struct slice take_text(struct slice map, const char *key)
 	return cursor_text(&c);
 }
 
-static void take_config(struct script *s, struct slice params)
+/* A map of its own, as it is or inside a bin. */
+static void take_map(struct slice params, const char *key, struct buf *out)
 {
 	struct slice raw;
 	struct cursor c;
 
-	if (!map_find(params, "config", &raw))
+	if (!map_find(params, key, &raw))
 		return;
 	c = cursor_of(raw);
 	if (cursor_peek(&c) == CURSOR_BIN || cursor_peek(&c) == CURSOR_STR)
 		raw = cursor_text(&c);
 	c = cursor_of(raw);
 	if (cursor_peek(&c) == CURSOR_MAP)
-		buf_add_slice(&s->config, raw);
+		buf_add_slice(out, raw);
 }
 
 int script_init(struct script *s, struct slice params)
@@ -132,8 +133,9 @@ int script_init(struct script *s, struct slice params)
 	s->max_body = take_uint(params, "max_body", s->memory / 4);
 	s->max_value = take_uint(params, "max_value", PROTO_MAX_VALUE);
 	s->max_key = take_uint(params, "max_key", PROTO_MAX_KEY);
-	take_config(s, params);
-	if (buf_error(&s->config))
+	take_map(params, "config", &s->config);
+	take_map(params, "grants", &s->grants);
+	if (buf_error(&s->config) || buf_error(&s->grants))
 		return ERR_NOMEM;
 	if (!map_find(params, "files", &files))
 		return ERR_FORMAT;
@@ -150,7 +152,22 @@ void script_fini(struct script *s)
 	free(s->files);
 	free(s->name);
 	buf_fini(&s->config);
+	buf_fini(&s->grants);
 	*s = (struct script){0};
+}
+
+bool script_granted(const struct script *s, const char *kind, struct slice name)
+{
+	struct slice list;
+	struct cursor c;
+
+	if (s->grants.n == 0 || !map_find(buf_slice(&s->grants), kind, &list))
+		return true;
+	c = cursor_of(list);
+	for (uint32_t n = cursor_array(&c); n > 0 && !c.error; n--)
+		if (slice_starts(name, cursor_text(&c)))
+			return true;
+	return false;
 }
 
 /* Does `file` stand for `module` with this tail behind it? */

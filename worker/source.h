@@ -26,6 +26,8 @@ struct script {
 	uint64_t timeout_ms, load_timeout_ms, memory;
 	size_t max_body, max_value, max_key;
 	struct buf config; /* one MessagePack map, or empty */
+	struct buf grants; /* likewise: kind -> prefixes; a kind that is absent
+			    * is not limited */
 	struct source_file *files;
 	size_t nfiles;
 	const struct source_file *hook[HOOK_COUNT]; /* NULL: no such file */
@@ -39,6 +41,11 @@ struct script {
  */
 int script_init(struct script *s, struct slice params) must_check;
 void script_fini(struct script *s); /* accepts a zeroed script */
+
+/* May the script touch that name? The kinds are those of broker/grants.h. The
+ * broker has the last word; this is so that a refusal is told at the call. */
+bool script_granted(const struct script *s, const char *kind,
+		    struct slice name);
 
 /* The file of module "a.b" (a/b.lua or a/b/init.lua), or NULL. */
 const struct source_file *script_module(const struct script *s,

@@ -7,8 +7,8 @@
  * DIR/db     the database. It is created as DIR/db.new and renamed, and is
  *            otherwise never created: a database that lost its CURRENT file
  *            must be refused, not taken for a new one.
- * DIR/sequence  the number of writes at the last close: fewer at the next
- *            open means that somebody cut off the end of the log.
+ * DIR/sequence  the number of the last acknowledged write (mark.h): fewer at
+ *            the next open means that the end of the log is lost.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "broker/store/engine.h"
+#include "broker/store/mark.h"
 #include "lib/log.h"
 
 struct engine {
@@ -30,6 +31,7 @@ struct engine {
 	rocksdb_readoptions_t *read, *read_cached, *read_scan;
 	rocksdb_writeoptions_t *write, *write_sync;
 	rocksdb_writebatch_t *batch;
+	struct mark mark;
 	int lock;
 	char *dir, *path;
 };
@@ -38,6 +40,7 @@ enum {
 	BLOB_FROM = 32 << 10, /* larger values go to blob files */
 	BLOB_FILE = 64 << 20,
 	WAL_TOTAL = 64 << 20,
+	VERIFY_MAX = 256 << 20, /* what is read as a whole at the start */
 	RECOVERY_TOLERATE_TORN_TAIL = 0,
 	TIER_BLOCK_CACHE = 1,
 	LOG_LEVEL_WARN = 2,
@@ -191,50 +194,52 @@ static int create(struct engine *e, char why[STORE_WHY])
 	return sync_dir(e->dir, why);
 }
 
-static void sequence_path(const struct engine *e, char path[4096],
-			  const char *suffix)
+static int check_mark(struct engine *e, char why[STORE_WHY])
 {
-	snprintf(path, 4096, "%s/sequence%s", e->dir, suffix);
-}
+	uint64_t now = rocksdb_get_latest_sequence_number(e->db);
 
-static int check_sequence(struct engine *e, char why[STORE_WHY])
-{
-	unsigned long long least = 0, now;
-	char path[4096];
-	FILE *f;
-
-	sequence_path(e, path, "");
-	f = fopen(path, "re");
-	if (!f)
-		return OK;
-	if (fscanf(f, "%llu", &least) != 1)
-		least = 0;
-	fclose(f);
-	now = rocksdb_get_latest_sequence_number(e->db);
-	if (now >= least)
+	if (now >= e->mark.least)
 		return OK;
 	snprintf(why, STORE_WHY,
-		 "%.400s: the log ends at write %llu of %llu: its end is lost",
-		 e->path, now, least);
+		 "%.160s: the log ends at write %llu of %llu: its end is lost "
+		 "(to go on without it, remove %.160s/sequence)",
+		 e->path, (unsigned long long)now,
+		 (unsigned long long)e->mark.least, e->dir);
 	return ERR_CORRUPT;
 }
 
-/* A hint that makes later damage visible; failing to leave it costs only
- * that. Renamed into place so that a kill leaves the old or the new one. */
-static void leave_sequence(struct engine *e)
+/* Damage inside a table or blob file shows only when it is read: better now
+ * than in the middle of an event. What is large is checked as it is read. */
+static int check_tables(struct engine *e, char why[STORE_WHY])
 {
-	char path[4096], fresh[4096];
-	FILE *f;
+	uint64_t tables = 0, blobs = 0;
+	rocksdb_iterator_t *it;
+	char *err = NULL;
 
-	sequence_path(e, path, "");
-	sequence_path(e, fresh, ".new");
-	f = fopen(fresh, "we");
-	if (!f)
-		return;
-	fprintf(f, "%llu\n",
-		(unsigned long long)rocksdb_get_latest_sequence_number(e->db));
-	if (fclose(f) == 0 && rename(fresh, path) < 0)
-		unlink(fresh);
+	rocksdb_property_int(e->db, "rocksdb.live-sst-files-size", &tables);
+	rocksdb_property_int(e->db, "rocksdb.live-blob-file-size", &blobs);
+	if (tables + blobs > VERIFY_MAX)
+		return OK;
+	it = rocksdb_create_iterator(e->db, e->read_scan);
+	rocksdb_iter_seek_to_first(it);
+	while (rocksdb_iter_valid(it))
+		rocksdb_iter_next(it);
+	rocksdb_iter_get_error(it, &err);
+	rocksdb_iter_destroy(it);
+	return err ? fate(err, e->path, why) : OK;
+}
+
+static int open_db(struct engine *e, char why[STORE_WHY])
+{
+	char *err = NULL;
+	int r;
+
+	mark_open(&e->mark, e->dir);
+	e->db = rocksdb_open(e->options, e->path, &err);
+	if (err)
+		return fate(err, e->path, why);
+	r = check_mark(e, why);
+	return r < 0 ? r : check_tables(e, why);
 }
 
 static void rocks_close(struct engine *e)
@@ -246,7 +251,9 @@ static void rocks_close(struct engine *e)
 		if (err)
 			log_error("store", "%s: %s", e->path, err);
 		else
-			leave_sequence(e);
+			mark_put(&e->mark,
+				 rocksdb_get_latest_sequence_number(e->db),
+				 true);
 		free(err);
 		rocksdb_close(e->db);
 	}
@@ -261,6 +268,7 @@ static void rocks_close(struct engine *e)
 		rocksdb_block_based_options_destroy(e->table);
 		rocksdb_cache_destroy(e->cache);
 	}
+	mark_close(&e->mark);
 	if (e->lock >= 0)
 		close(e->lock);
 	free(e->dir);
@@ -272,12 +280,11 @@ static int rocks_open(struct engine **out, const char *dir,
 		      const struct store_options *o, char why[STORE_WHY])
 {
 	struct engine *e = calloc(1, sizeof(*e));
-	char *err = NULL;
 	int r = ERR_NOMEM;
 
 	if (!e)
 		return ERR_NOMEM;
-	e->lock = -1;
+	e->lock = e->mark.fd = -1;
 	e->dir = strdup(dir);
 	e->path = malloc(strlen(dir) + sizeof("/db"));
 	if (!e->dir || !e->path)
@@ -288,11 +295,7 @@ static int rocks_open(struct engine **out, const char *dir,
 	make_parts(e, o);
 	if ((r = create(e, why)) < 0)
 		goto out;
-	e->db = rocksdb_open(e->options, e->path, &err);
-	if (err)
-		r = fate(err, e->path, why);
-	else
-		r = check_sequence(e, why);
+	r = open_db(e, why);
 out:
 	if (r < 0) {
 		if (e->db) {
@@ -438,7 +441,10 @@ static int rocks_commit(struct engine *e, bool sync, char why[STORE_WHY])
 
 	rocksdb_write(e->db, sync ? e->write_sync : e->write, e->batch, &err);
 	rocksdb_writebatch_clear(e->batch);
-	return err ? fate(err, e->path, why) : OK;
+	if (err)
+		return fate(err, e->path, why);
+	mark_put(&e->mark, rocksdb_get_latest_sequence_number(e->db), sync);
+	return OK;
 }
 
 static uint64_t rocks_backlog(struct engine *e)

@@ -650,3 +650,29 @@ def test_case_52_a_syntax_error_is_told_and_others_go_on(pinfold):
     error = client.error("before_request", [full_event("before_request")])
     assert error.code == "unavailable" and error.script == "bad"
     assert client.call("close", [full_event("close")])["errors"] == []
+
+
+def test_what_is_not_granted_is_refused_at_the_call(pinfold):
+    broker = pinfold(
+        scripts={"s": {"close": """
+            local function says(...)
+                local r = table.pack(...)
+                local text = tostring(r[r.n])
+                assert(not r[1] or r.n == 1, "something was returned")
+                assert(text:find("^denied: "), text)
+            end
+            says(kv.get("other")) says(kv.set("other", "1"))
+            says(kv.delete("other")) says(kv.incr("other"))
+            says(kv.cas("other", nil, "1")) says(kv.list(""))
+            says(bus.emit("loud")) says(artifacts.write("x", "1"))
+            says(artifacts.read("x")) says(data_store.read("secret"))
+            assert(kv.set("own:a", "1") and kv.get("own:a") == "1")
+            assert(bus.emit("own.e") == nil)
+            assert(artifacts.write("own/x", "1"))"""}},
+        settings={"s": {"grants": {
+            "kv": {"read": ["own:"], "write": ["own:"]}, "bus": ["own."],
+            "artifacts": ["own/"], "data": []}}},
+        data={"secret": "s"})
+    result = broker.client().call("close", [full_event("close")])
+    assert result["errors"] == []
+    assert broker.control_client().call("kv.get", ["own:a"]) == b"1"

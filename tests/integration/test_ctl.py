@@ -295,7 +295,7 @@ def test_kv(control):
     assert ask(control, "kv", "get", "a").stdout == b"1"
     assert ask(control, "kv", "get", "bin").stdout == b"\xff\x00"
     found = json.loads(ask(control, "kv", "get", "bin", "--json").stdout)
-    assert base64.b64decode(found["base64"]) == b"\xff\x00"
+    assert base64.b64decode(found["$base64"]) == b"\xff\x00"
     assert json.loads(ask(control, "kv", "get", "a", "--json").stdout) == "1"
     gone = ask(control, "kv", "get", "no", code=1)
     assert gone.stderr == b"pinfold: no: no such key\n"

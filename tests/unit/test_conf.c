@@ -135,7 +135,7 @@ Test(conf, every_top_key)
 Test(conf, every_limit)
 {
 	struct conf *c = good(MIN "limits:\n"
-				  "  max_message: 65536\n"
+				  "  max_message: 2097152\n"
 				  "  max_inflight: 7\n"
 				  "  inline_body: 0\n"
 				  "  max_key: 2KiB\n"
@@ -151,7 +151,7 @@ Test(conf, every_limit)
 				  "  log_lines: 15\n");
 	const struct conf_limits *l = &c->limits;
 
-	cr_assert_eq(l->max_message, 65536);
+	cr_assert_eq(l->max_message, 2097152);
 	cr_assert_eq(l->max_inflight, 7);
 	cr_assert_eq(l->inline_body, 0);
 	cr_assert_eq(l->max_key, 2048);

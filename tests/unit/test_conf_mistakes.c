@@ -219,7 +219,7 @@ Test(conf_mistakes, mistakes_below_the_top_level)
 		 "you mean 'max_message'?"},
 		{"limits: {max_message: 17MiB}\n",
 		 "t.yml:1:23: max_message: '17MiB', expected a size such as "
-		 "16KiB or 64MiB, from 64KiB to 16MiB"},
+		 "16KiB or 64MiB, from 2MiB to 16MiB"},
 		{"limits: {ops: many}\n",
 		 "t.yml:1:15: ops: 'many', expected a whole number from 1 to "
 		 "10000"},

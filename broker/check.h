@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check: is this configuration right, and do its scripts load? Each enabled
+ * script is compiled in a real, locked worker; no socket is opened and the
+ * database is not touched, so it may run beside a serving pinfoldd.
+ */
+#ifndef PF_BROKER_CHECK_H
+#define PF_BROKER_CHECK_H
+
+#include <stdbool.h>
+
+/*
+ * Prints to stdout one line a script, `NAME: ok, hooks: ...` or `NAME: why`,
+ * or with `json` one map {ok, error, scripts: [{name, ok, hooks, error}]}.
+ * Without it a mistake of the file goes to stderr. Returns an exit status: 0,
+ * 78 something is wrong, 69 the sandbox does not hold, 71 no memory.
+ */
+int check_run(const char *file, bool json);
+
+#endif
