@@ -7,6 +7,8 @@
 #   make deps     install what building, the demo and the tests need
 #   make demo     install what is missing, build, show it running
 #   make test     install what is missing, build, run everything
+#   make test-docker  install what is missing, test the image and the demo of
+#                 docker/ with an engine of its own (root, some minutes)
 #   make bench    install what is missing, build, measure beside other systems
 #   make chaos    kill and stop workers under load for CHAOS_SECONDS (60)
 #   make fuzz     run every fuzz target for SECONDS each (default 30)
@@ -18,7 +20,7 @@ CHAOS_SECONDS ?= 60
 JOBS ?= $(shell nproc)
 PYTHON = /usr/bin/python3
 
-.PHONY: build deps demo test bench bench-record chaos fuzz format clean asan
+.PHONY: build deps demo test test-docker bench bench-record chaos fuzz format clean asan
 .DEFAULT_GOAL := build
 
 build:
@@ -46,6 +48,11 @@ test:
 	@$(MAKE) --no-print-directory build asan
 	@cmake --build build -j $(JOBS) --target test-programs tests/sandbox/all
 	@tools/test $(TESTS)
+
+# The images build the programs themselves: no build here.
+test-docker:
+	@tools/deps demo test docker
+	@tools/test tests/docker
 
 bench bench-record:
 	@tools/deps build demo bench

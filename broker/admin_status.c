@@ -45,9 +45,11 @@ static void pack_workers(struct buf *out, const struct crew *crew)
 
 static const char *state_name(const struct script *s)
 {
+	if (s->state != SCRIPT_UNAVAILABLE && s->crew->serving == 0 &&
+	    s->crew->deaths >= CREW_BREAKER)
+		return "broken";
 	if (s->state == SCRIPT_READY && s->crew->serving == 0)
-		return s->crew->deaths >= CREW_BREAKER ? "broken"
-						       : "restarting";
+		return "restarting";
 	return s->state == SCRIPT_READY	    ? "ready"
 	       : s->state == SCRIPT_LOADING ? "loading"
 					    : "unavailable";

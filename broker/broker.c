@@ -72,6 +72,8 @@ static void on_crew_loaded(void *arg, struct crew *crew, struct slice why)
 {
 	struct broker *b = arg;
 
+	if (reload_loaded(b, crew, why))
+		return; /* which tells in its own words */
 	if (why.n)
 		log_error("script",
 			  "script=%s cannot be loaded and is unavailable: %.*s",
@@ -80,8 +82,6 @@ static void on_crew_loaded(void *arg, struct crew *crew, struct slice why)
 		log_info("script", "script=%s loaded generation=%llu",
 			 crew->script->name,
 			 (unsigned long long)crew->script->generation);
-	if (reload_loaded(b, crew, why))
-		return;
 	if (b->loading > 0 && --b->loading == 0 && b->phase == BROKER_STARTING)
 		serve(b);
 }
@@ -108,13 +108,13 @@ static void on_script_gone(void *arg, struct script *script)
 }
 
 static int on_apply(void *arg, struct event *ev, struct script *script,
-		    struct slice effects)
+		    struct slice effects, char *what)
 {
 	struct broker *b = arg;
 
 	if (ev->dry)
 		return admin_exec_apply(b, ev, script, effects);
-	return call_apply(&b->calls, ev, script, effects);
+	return call_apply(&b->calls, ev, script, effects, what);
 }
 
 static void on_run_over(void *arg, uint64_t serial)

@@ -256,11 +256,12 @@ int call_examine(struct call_house *h, const struct event *ev,
 }
 
 int call_apply(struct call_house *h, struct event *ev, struct script *script,
-	       struct slice effects)
+	       struct slice effects, char *what)
 {
 	struct effects_ctx ctx = ctx_of(h);
 	struct effects_run run = run_of(ev, script);
 
+	run.what = what;
 	return effects_apply(&ctx, &run, effects, on_applied, ev);
 }
 

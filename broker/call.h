@@ -42,7 +42,7 @@ void call_log(struct call_house *h, struct script *script, struct child *c,
 
 /* Commit the effects of a run; leads to chain_applied(). See chain.h. */
 int call_apply(struct call_house *h, struct event *ev, struct script *script,
-	       struct slice effects) must_check;
+	       struct slice effects, char *what) must_check;
 
 /* Would call_apply() refuse them at once? ERR_* as there. */
 int call_examine(struct call_house *h, const struct event *ev,
@@ -68,6 +68,12 @@ struct later {
 	struct call call;
 	struct buf nowhere; /* for answers that nobody waits for any more */
 };
+
+/* The script that a run belongs to. */
+static inline const struct script *run_script(const struct run *run)
+{
+	return chain_script(run->owner);
+}
 
 /* NULL: no memory, and the question was refused. */
 struct later *later_new(struct question *q);

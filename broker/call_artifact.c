@@ -12,6 +12,30 @@ static void refuse(struct later *l, int error)
 	later_end(l);
 }
 
+/*
+ * A script whose grants name artifacts may read only what it was told of: the
+ * broker remembers the last few blobs that it named to this event's runs.
+ */
+static void remember(struct later *l, uint64_t blob)
+{
+	struct event *ev = l->call.run ? l->call.run->owner : NULL;
+
+	if (ev)
+		ev->blobs[ev->nblobs++ % CHAIN_BLOBS] = blob;
+}
+
+static bool remembered(const struct question *q, uint64_t blob)
+{
+	const struct event *ev = q->run->owner;
+
+	if (!q->script->grants.list[GRANT_ARTIFACTS].limited)
+		return true;
+	for (unsigned i = 0; i < ev->nblobs && i < CHAIN_BLOBS; i++)
+		if (ev->blobs[i] == blob)
+			return true;
+	return false;
+}
+
 static void on_stat(void *arg, int status, const struct artifact_stat *stat)
 {
 	struct later *l = arg;
@@ -26,6 +50,7 @@ static void on_stat(void *arg, int status, const struct artifact_stat *stat)
 		refuse(l, status);
 		return;
 	}
+	remember(l, stat->blob);
 	out = later_answer(l);
 	pack_array(out, 3);
 	pack_cstr(out, stat->dir ? "dir" : "file");
@@ -50,19 +75,26 @@ int call_artifact_stat(struct question *q)
 	return OK;
 }
 
+/* Only names that the script may touch. */
 static void on_list(void *arg, int status, const struct slice *name, size_t n)
 {
 	struct later *l = arg;
+	const struct grants *grants;
+	uint32_t granted = 0;
 	struct buf *out;
 
 	if (status < 0) {
 		refuse(l, status);
 		return;
 	}
-	out = later_answer(l);
-	pack_array(out, (uint32_t)n);
+	grants = l->call.run ? &run_script(l->call.run)->grants : NULL;
 	for (size_t i = 0; i < n; i++)
-		pack_bin(out, name[i]);
+		granted += grants_allow(grants, GRANT_ARTIFACTS, name[i]);
+	out = later_answer(l);
+	pack_array(out, granted);
+	for (size_t i = 0; i < n; i++)
+		if (grants_allow(grants, GRANT_ARTIFACTS, name[i]))
+			pack_bin(out, name[i]);
 	later_end(l);
 }
 
@@ -104,6 +136,9 @@ int call_artifact_read(struct question *q)
 	if (q->args.error || length > PROTO_RANGE)
 		return ERR_FORMAT;
 	range.length = (size_t)length;
+	if (!remembered(q, range.blob))
+		return question_refuse(q, CODE_DENIED,
+				       "denied: not a blob of this run");
 	if (!(l = later_new(q)))
 		return OK;
 	r = artifact_read(q->house->artifacts, &range, on_read, l);
@@ -120,6 +155,7 @@ static void on_put(void *arg, int status, uint64_t blob)
 		refuse(l, status);
 		return;
 	}
+	remember(l, blob);
 	pack_uint(later_answer(l), blob);
 	later_end(l);
 }

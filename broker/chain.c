@@ -5,6 +5,7 @@
  */
 #include "broker/chain.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/log.h"
@@ -127,7 +128,8 @@ void event_free(struct event *ev)
 	ev->at = ev->error_at = 0;
 	ev->nops = 0;
 	ev->hops = 0;
-	ev->client = ev->fetching = NULL;
+	ev->client = NULL;
+	ev->nblobs = 0;
 	ev->map = ev->id = ev->view = ev->trace = (struct slice){0};
 	list_push_front(&house->spare, &ev->node);
 	house->nspare++;
@@ -229,6 +231,9 @@ static void fail(struct event *ev, struct script *script, enum code code,
 	log_failure(ev, script, code, outcome->message);
 	if (!ev->dry && (ev->erring || hook == HOOK_ERROR))
 		return; /* told in the log, never to error.lua again */
+	/* One failure a script: what follows a passed deadline is no news. */
+	if (ev->nfailures && ev->failures[ev->nfailures - 1].script == script)
+		return;
 	if (ev->nfailures == ev->failures_cap) {
 		grown = realloc(ev->failures,
 				(ev->failures_cap + 4) * sizeof(*grown));
@@ -264,6 +269,11 @@ static struct script *current(const struct event *ev)
 	if (ev->erring)
 		return ev->roster->hook[HOOK_ERROR][ev->at];
 	return ev->only ? ev->only : ev->roster->hook[ev->hook][ev->at];
+}
+
+const struct script *chain_script(const struct event *ev)
+{
+	return current(ev);
 }
 
 static size_t length(const struct event *ev)
@@ -311,29 +321,51 @@ static void take_ops(struct event *ev, struct slice ops, uint32_t n,
 	ev->finish = ev->finish || finish;
 }
 
+/* Which code an effect ends with that was not committed. */
+static enum code effect_code(int error)
+{
+	switch (error) {
+	case ERR_FORMAT:
+		return CODE_CRASHED;
+	case ERR_DENIED:
+		return CODE_DENIED;
+	case ERR_RANGE:
+		return CODE_TOO_LARGE;
+	default:
+		return CODE_STORAGE;
+	}
+}
+
+static void refuse_effects(struct event *ev, const struct outcome *outcome,
+			   int error, const char *what)
+{
+	char text[CHAIN_WHAT + 64];
+
+	snprintf(text, sizeof(text), "%s%s%s",
+		 error == ERR_FORMAT ? "the worker sent effects that are none"
+				     : err_name(error),
+		 *what ? ": " : "", what);
+	if (error == ERR_FORMAT && outcome->child)
+		child_kill(outcome->child, "protocol");
+	fail_text(ev, current(ev), effect_code(error), text);
+	step(ev);
+}
+
 static void commit(struct event *ev, const struct outcome *outcome)
 {
+	char what[CHAIN_WHAT] = "";
 	int r;
 
 	buf_clear(&ev->pending_ops);
 	buf_add_slice(&ev->pending_ops, outcome->ops);
 	ev->pending_nops = outcome->nops;
 	ev->pending_finish = outcome->finish;
-	if (buf_error(&ev->pending_ops) < 0) {
-		r = ERR_NOMEM;
-	} else {
+	r = buf_error(&ev->pending_ops);
+	if (r == OK)
 		r = ev->house->ops->apply(ev->house->arg, ev, current(ev),
-					  outcome->effects);
-		if (r == OK)
-			return; /* chain_applied() goes on */
-	}
-	if (r == ERR_FORMAT && outcome->child)
-		child_kill(outcome->child, "protocol");
-	fail_text(ev, current(ev),
-		  r == ERR_FORMAT ? CODE_CRASHED : CODE_STORAGE,
-		  r == ERR_FORMAT ? "the worker sent effects that are none"
-				  : err_name(r));
-	step(ev);
+					  outcome->effects, what);
+	if (r < 0) /* else chain_applied() goes on */
+		refuse_effects(ev, outcome, r, what);
 }
 
 void chain_applied(struct event *ev, int status)
@@ -352,6 +384,10 @@ static void on_run_done(struct run *run, const struct outcome *outcome)
 	struct script *script = current(ev);
 
 	ev->us = outcome->us;
+	if (run->unwanted) {
+		step(ev); /* its failure was told when its time was over */
+		return;
+	}
 	if (!ev->dry)
 		stats_run(&script->stats, outcome->code, outcome->us);
 	if (outcome->code != CODE_OK) {
@@ -410,7 +446,7 @@ static void submit(struct event *ev)
 	run->done = on_run_done;
 	run->begun_us = 0;
 	run->serial = ++ev->house->serial;
-	run->called = false;
+	run->called = run->unwanted = false;
 	crew_submit(current(ev)->crew, run);
 }
 
@@ -452,7 +488,7 @@ static void on_deadline(struct wheel_timer *t)
 {
 	struct event *ev = container_of(t, struct event, deadline);
 	struct script *script;
-	bool queued;
+	bool queued, waits;
 
 	if (!ev->roster) { /* it waits for one of the same id */
 		ev->expired = true;
@@ -461,9 +497,12 @@ static void on_deadline(struct wheel_timer *t)
 	}
 	script = current(ev);
 	queued = crew_withdraw(script->crew, &ev->run);
-	fail_text(ev, script, queued ? CODE_OVERLOADED : CODE_TIMEOUT,
-		  queued ? "the hook's deadline passed in the queue"
-			 : "the hook's deadline passed");
+	/* In a worker's socket it waits too, and cannot be called back. */
+	waits = queued || ev->run.state == RUN_SENT;
+	ev->run.unwanted = waits && !queued;
+	fail_text(ev, script, waits ? CODE_OVERLOADED : CODE_TIMEOUT,
+		  waits ? "the hook's deadline passed in the queue"
+			: "the hook's deadline passed");
 	answer(ev);
 	if (queued)
 		step(ev);

@@ -19,6 +19,8 @@
 struct event;
 struct chain_house;
 
+enum { CHAIN_WHAT = 128, CHAIN_BLOBS = 8 };
+
 struct failure {
 	struct script *script; /* pinned by the event's roster */
 	enum code code;
@@ -30,10 +32,11 @@ struct chain_ops {
 	/*
 	 * Commit the effects of a run that ended well: exactly one later call
 	 * of chain_applied(). ERR_FORMAT: they are no effects (the worker
-	 * lies); any other error: they were refused.
+	 * lies); any other error: they were refused. `what` (CHAIN_WHAT
+	 * bytes, empty at first) may get the effect that it was about.
 	 */
 	int (*apply)(void *arg, struct event *ev, struct script *script,
-		     struct slice effects);
+		     struct slice effects, char *what);
 	/* A run that had asked something is over: what it had put ahead and
 	 * not named may go. */
 	void (*over)(void *arg, uint64_t serial);
@@ -115,8 +118,9 @@ struct event {
 	bool notification;
 	void (*answer)(struct event *ev); /* the result stands in ev */
 	void (*done)(struct event *ev);	  /* then call event_free() */
-	struct call fetch;		  /* of call.c: a body on its way */
-	void *fetching;
+	/* blobs that calls of this event's runs were told of (call.c) */
+	uint64_t blobs[CHAIN_BLOBS];
+	unsigned nblobs;
 };
 
 void chain_init(struct chain_house *house, struct wheel *wheel,
@@ -150,6 +154,9 @@ void chain_wait(struct event *ev);
 
 /* The effects of the run are committed (OK) or refused. */
 void chain_applied(struct event *ev, int status);
+
+/* The script whose turn it is; only between its start and its end. */
+const struct script *chain_script(const struct event *ev);
 
 /* Is there a script that serves this hook? */
 bool chain_serves(const struct chain_house *house, enum hook hook);

@@ -28,21 +28,26 @@ struct check {
 	struct conf *conf;
 	struct verdict *verdict;
 	size_t n, loading;
-	char *sandbox; /* why no worker can be had, or NULL */
+	char *sandbox;	  /* why no worker can be had, or NULL */
 	uv_async_t alive; /* nothing else keeps the loop waiting */
 	bool ending;
 };
 
 /* ---- the end ----------------------------------------------------------- */
 
+static void close_handles(struct check *k)
+{
+	wheel_close(&k->wheel);
+	turn_close(&k->turn);
+	uv_close((uv_handle_t *)&k->alive, NULL);
+}
+
 static void on_no_children(void *arg)
 {
 	struct check *k = arg;
 
 	nursery_close(&k->nursery);
-	wheel_close(&k->wheel);
-	turn_close(&k->turn);
-	uv_close((uv_handle_t *)&k->alive, NULL);
+	close_handles(k);
 }
 
 static void end(struct check *k)
@@ -51,7 +56,7 @@ static void end(struct check *k)
 		return;
 	k->ending = true;
 	for (size_t i = 0; i < k->n; i++)
-		if (k->verdict[i].script)
+		if (k->verdict[i].script && k->verdict[i].script->crew)
 			crew_stop(k->verdict[i].script->crew);
 	nursery_stop(&k->nursery, on_no_children, k);
 }
@@ -188,25 +193,29 @@ static int load_all(struct check *k, struct buf *why)
 		.uid_base = (unsigned)k->conf->sandbox.uid,
 	};
 	uv_loop_t loop;
-	int status = options.worker ? 0 : EX_OSERR;
+	int status = 0;
 
 	must(uv_loop_init(&loop) == 0);
+	must(uv_async_init(&loop, &k->alive, NULL) == 0);
 	wheel_init(&k->wheel, &loop);
 	k->calls.conf = k->conf;
 	if (turn_init(&k->turn, &loop) < 0)
 		return EX_OSERR; /* the loop goes with the process */
-	if (!status && nursery_init(&k->nursery, &house, &options, why) < 0)
-		status = EX_CONFIG;
-	if (!status && open_scripts(k) < 0)
+	if (!options.worker) {
 		status = EX_OSERR;
-	if (!status) {
-		must(uv_async_init(&loop, &k->alive, NULL) == 0);
+		close_handles(k);
+	} else if (nursery_init(&k->nursery, &house, &options, why) < 0) {
+		status = EX_CONFIG;
+		close_handles(k);
+	} else {
 		nursery_warm(&k->nursery, on_tried, k);
-		if (k->loading == 0)
+		if (open_scripts(k) < 0)
+			status = EX_OSERR;
+		if (k->loading == 0 || status)
 			end(k);
-		uv_run(&loop, UV_RUN_DEFAULT);
-		uv_loop_close(&loop);
 	}
+	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_loop_close(&loop);
 	turn_fini(&k->turn);
 	free((char *)(uintptr_t)options.worker);
 	return status;

@@ -273,7 +273,7 @@ static int on_question(struct child *c, const struct rpc *rpc)
 			return ERR_FORMAT;
 		run->called = true;
 	}
-	if (run && run->late) {
+	if (run && (run->late || run->unwanted)) {
 		child_refuse(c, run, rpc->id, CODE_TIMEOUT,
 			     "past its deadline");
 		return OK;
@@ -397,10 +397,12 @@ static void classify(const struct child *c, struct child_death *death)
 	death->status = c->status;
 	death->code = CODE_CRASHED;
 	death->cause = "crashed";
-	if (c->cause)
+	if (c->cause) {
 		death->cause = c->cause;
-	else if (WIFEXITED(c->status) &&
-		 WEXITSTATUS(c->status) == EXIT_WORKER_MEMORY) {
+		if (strcmp(c->cause, CHILD_STOPPED) == 0)
+			death->code = CODE_SHUTTING_DOWN;
+	} else if (WIFEXITED(c->status) &&
+		   WEXITSTATUS(c->status) == EXIT_WORKER_MEMORY) {
 		death->code = CODE_MEMORY;
 		death->cause = "memory";
 	} else if (WIFEXITED(c->status) &&
@@ -423,7 +425,7 @@ static void end_runs(struct child *c, const struct child_death *death)
 	{
 		struct run *run = container_of(node, struct run, node);
 
-		if (oldest++ < c->concurrency || run->called) {
+		if (oldest++ < c->concurrency || run->called || run->unwanted) {
 			fail_run(c, run,
 				 run == c->culprit ? CODE_TIMEOUT : death->code,
 				 run == c->culprit

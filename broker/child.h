@@ -137,6 +137,9 @@ void child_refuse(struct child *c, struct run *run, uint32_t id, enum code code,
 /* Answer it later: `call` stays the caller's, see run.h. */
 void child_defer(struct run *run, struct call *call, uint32_t id);
 
+/* The cause of a kill at the broker's own end: its runs get shutting_down. */
+#define CHILD_STOPPED "stopped"
+
 /* SIGKILL, with a word for the log. What it was given ends through on_dead. */
 void child_kill(struct child *c, const char *cause);
 

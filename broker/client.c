@@ -7,6 +7,7 @@
 #include "broker/client.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "broker/answer.h"
@@ -403,12 +404,28 @@ void client_forget(struct client_question *q)
 
 /* ---- all of them ------------------------------------------------------- */
 
+/* Connections must leave descriptors to workers and to the store. */
+static size_t max_clients(void)
+{
+	struct rlimit files;
+	rlim_t keep = CLIENT_CONTROL + CLIENT_KEEP_FILES;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return CLIENT_MAX;
+	if (keep > files.rlim_cur / 2)
+		keep = files.rlim_cur / 2;
+	return files.rlim_cur - keep < CLIENT_MAX
+		       ? (size_t)(files.rlim_cur - keep)
+		       : CLIENT_MAX;
+}
+
 void client_house_init(struct client_house *house, struct turn *turn,
 		       struct wheel *wheel, struct chain_house *chains,
 		       const struct conf *conf)
 {
 	*house = (struct client_house){
 		.turn = turn, .wheel = wheel, .chains = chains, .conf = conf};
+	house->max = max_clients();
 	list_init(&house->clients);
 }
 
@@ -448,7 +465,8 @@ static int refuse_connection(struct client_house *house, uv_stream_t *listener)
 	must(uv_pipe_init(house->turn->loop, pipe, 0) == 0);
 	(void)!uv_accept(listener, (uv_stream_t *)pipe);
 	uv_close((uv_handle_t *)pipe, on_refused);
-	log_warn("client", "refused: %d connections are open", CLIENT_MAX);
+	log_warn("client", "refused: %zu connections are open",
+		 house->nclients);
 	return OK;
 }
 
@@ -464,7 +482,7 @@ int client_accept(struct client_house *house, uv_stream_t *listener,
 	};
 	struct client *c;
 
-	if (house->nclients >= CLIENT_MAX)
+	if (house->nclients >= house->max + (control ? CLIENT_CONTROL : 0))
 		return refuse_connection(house, listener);
 	c = calloc(1, sizeof(*c));
 	if (!c)

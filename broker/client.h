@@ -12,7 +12,9 @@
 #include "proto/rpc.h"
 
 enum {
-	CLIENT_MAX = 4096,		/* connections */
+	CLIENT_MAX = 4096,		/* connections, descriptors allowing */
+	CLIENT_CONTROL = 16,		/* of the control socket beyond that */
+	CLIENT_KEEP_FILES = 512,	/* descriptors for everything else */
 	CLIENT_BYTES = 64 << 20,	/* of events in flight, of one */
 	CLIENT_TOTAL_BYTES = 512 << 20, /* and of all together */
 };
@@ -36,7 +38,7 @@ struct client_house {
 	const struct client_ops *ops;
 	void *arg;
 	struct list clients;
-	size_t nclients;
+	size_t nclients, max;
 	void (*empty)(void *arg); /* of client_finish_all() */
 	void *empty_arg;
 	bool draining;	  /* hooks are refused with shutting_down */

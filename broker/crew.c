@@ -253,12 +253,13 @@ static void replace(struct crew *crew)
 			  "breaker open script=%s: %u workers ended without a "
 			  "good answer",
 			  crew->script->name, crew->deaths);
-	if (broken(crew))
-		fail_queue(crew, "the script's workers only end");
 	if (ms == 0)
 		on_restart(&crew->restart);
 	else if (!wheel_started(&crew->restart))
 		wheel_start(crew->wheel, &crew->restart, ms);
+	/* Last: the end of an old generation's last event frees its crew. */
+	if (broken(crew))
+		fail_queue(crew, "the script's workers only end");
 }
 
 static void on_dead(struct child *c, void *arg, const struct child_death *death)
@@ -286,6 +287,8 @@ static void on_dead(struct child *c, void *arg, const struct child_death *death)
 		replace(crew);
 		return;
 	}
+	/* What was handed back finds no other worker any more. */
+	fail_queue(crew, "the script was stopped");
 	crew->ops->on_dead(crew->arg, crew, c);
 }
 
@@ -355,7 +358,7 @@ void crew_stop(struct crew *crew)
 	fail_queue(crew, "the script was stopped");
 	for (unsigned i = 0; i < crew->nworkers; i++)
 		if (crew->workers[i])
-			child_kill(crew->workers[i], "stopped");
+			child_kill(crew->workers[i], CHILD_STOPPED);
 }
 
 void crew_restart(struct crew *crew)

@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <string.h>
 
-enum { KEEP_OUT = 256 << 10, READ_MORE = 64 << 10 };
+enum { KEEP_OUT = 256 << 10, READ_MORE = 64 << 10, MUTE_MS = 1000 };
 
 static void end(struct link *l, enum link_end why)
 {
@@ -141,6 +141,21 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		end(l, n == UV_ECONNRESET ? LINK_EOF : LINK_IO);
 }
 
+/*
+ * Writing has failed because the peer is gone. What it said before that is
+ * still to be read, and its end comes behind it; nothing is written any more.
+ */
+static void peer_gone(struct link *l)
+{
+	if (l->half || l->finishing) {
+		end(l, LINK_EOF);
+		return;
+	}
+	l->mute = true;
+	buf_clear(&l->out);
+	wheel_start(l->wheel, &l->stuck, MUTE_MS);
+}
+
 static void send_rest(struct link *l);
 
 static void on_written(uv_write_t *req, int status)
@@ -152,8 +167,10 @@ static void on_written(uv_write_t *req, int status)
 	buf_reset(&l->sending, KEEP_OUT);
 	if (l->closing)
 		return;
-	if (status < 0)
-		end(l, status == UV_EPIPE ? LINK_EOF : LINK_IO);
+	if (status == UV_EPIPE || status == UV_ECONNRESET)
+		peer_gone(l);
+	else if (status < 0)
+		end(l, LINK_IO);
 	else if (l->out.n > 0)
 		send_rest(l);
 	else if (l->finishing)
@@ -186,7 +203,7 @@ static void on_flush(struct turn_task *task)
 	uv_buf_t bytes;
 	int n;
 
-	if (l->closing || l->ended)
+	if (l->closing || l->ended || l->mute)
 		return;
 	if (l->overrun || buf_error(&l->out) < 0) {
 		end(l, l->overrun ? LINK_STUCK : LINK_IO);
@@ -201,8 +218,12 @@ static void on_flush(struct turn_task *task)
 	}
 	bytes = uv_buf_init((char *)l->out.p, (unsigned)l->out.n);
 	n = uv_try_write((uv_stream_t *)&l->pipe, &bytes, 1);
+	if (n == UV_EPIPE || n == UV_ECONNRESET) {
+		peer_gone(l);
+		return;
+	}
 	if (n < 0 && n != UV_EAGAIN) {
-		end(l, n == UV_EPIPE ? LINK_EOF : LINK_IO);
+		end(l, LINK_IO);
 		return;
 	}
 	if (n > 0 && (size_t)n == l->out.n) {
@@ -250,7 +271,7 @@ size_t link_backlog(const struct link *l)
 
 struct buf *link_out(struct link *l)
 {
-	if (l->ended || l->closing || l->overrun)
+	if (l->ended || l->closing || l->overrun || l->mute)
 		buf_clear(&l->out);
 	/* The owner is told at the end of the turn, not from in here. */
 	if (link_backlog(l) > l->limits.max_backlog)

@@ -62,7 +62,7 @@ struct link {
 	struct buf sending; /* what the kernel did not take */
 	uv_write_t write;
 	struct wheel_timer stuck, partial;
-	bool writing, overrun, half, finishing, ended, closing, closed;
+	bool writing, overrun, half, finishing, mute, ended, closing, closed;
 };
 
 /* Prepare the handle; then uv_accept() or link_open_fd(), then link_start().

@@ -6,6 +6,8 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -31,6 +33,28 @@ static const char usage[] =
 	"69 a socket or data_dir is in use, 74 input/output, 78 "
 	"configuration.\n";
 
+/* The usual soft limit, 1024, is for programs that use select(). */
+static void raise_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* As many descriptors as we may have: every connection and worker needs one. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int serve(struct conf *conf)
 {
 	static struct broker broker;
@@ -38,6 +62,7 @@ static int serve(struct conf *conf)
 	uv_loop_t loop;
 	int status;
 
+	raise_files();
 	must(uv_loop_init(&loop) == 0);
 	status = broker_open(&broker, &loop, conf, &why);
 	if (status) {
@@ -95,6 +120,7 @@ int main(int argc, char **argv)
 		buf_fini(&error);
 		return EX_CONFIG;
 	}
+	raise_descriptors();
 	log_setup(conf->log_level, conf->log_json);
 	return serve(conf);
 }

@@ -216,7 +216,7 @@ void nursery_stop(struct nursery *n, void (*empty)(void *arg), void *arg)
 	n->arg = arg;
 	wheel_stop(&n->respawn);
 	if (n->spare)
-		child_kill(n->spare, "stopped");
+		child_kill(n->spare, CHILD_STOPPED);
 	if (n->nchildren == 0)
 		empty(arg);
 }

@@ -314,16 +314,43 @@ bool reload_loaded(struct broker *b, struct crew *crew, struct slice why)
 /* ---- the start --------------------------------------------------------- */
 
 /* What a reload does not take over. */
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_place(const struct conf *old, const struct conf *new_)
+{
+	return same_text(old->listen.path, new_->listen.path) &&
+	       old->listen.mode == new_->listen.mode &&
+	       same_text(old->listen.group, new_->listen.group) &&
+	       old->listen.nuids == new_->listen.nuids &&
+	       same_text(old->control, new_->control) &&
+	       same_text(old->data_dir, new_->data_dir) &&
+	       same_text(old->data_store, new_->data_store) &&
+	       same_text(old->worker, new_->worker);
+}
+
+static bool same_numbers(const struct conf *old, const struct conf *new_)
+{
+	return memcmp(&old->limits, &new_->limits, sizeof(old->limits)) == 0 &&
+	       old->hook_timeout_ms == new_->hook_timeout_ms &&
+	       old->load_timeout_ms == new_->load_timeout_ms &&
+	       old->shutdown_timeout_ms == new_->shutdown_timeout_ms &&
+	       old->durable_disk == new_->durable_disk &&
+	       old->max_bytes == new_->max_bytes &&
+	       old->sandbox.strict == new_->sandbox.strict &&
+	       old->sandbox.uid == new_->sandbox.uid &&
+	       old->log_json == new_->log_json &&
+	       old->log_level == new_->log_level;
+}
+
 static void warn_fixed(const struct conf *old, const struct conf *new_)
 {
-	if (strcmp(old->listen.path, new_->listen.path) != 0 ||
-	    strcmp(old->control, new_->control) != 0 ||
-	    strcmp(old->data_dir, new_->data_dir) != 0 ||
-	    memcmp(&old->limits, &new_->limits, sizeof(old->limits)) != 0 ||
-	    old->hook_timeout_ms != new_->hook_timeout_ms ||
-	    old->durable_disk != new_->durable_disk)
-		log_warn("reload", "sockets, data_dir, limits, storage and "
-				   "times change only with a new start");
+	if (!same_place(old, new_) || !same_numbers(old, new_))
+		log_warn("reload", "only scripts and their settings change "
+				   "now; what else is new in the file needs a "
+				   "new start");
 }
 
 static int plan(struct reload *r)

@@ -62,6 +62,7 @@ struct run {
 	struct call *call;   /* the question that it waits for, or NULL */
 	bool called;	     /* it has made a call: never run it again */
 	bool late;	     /* past its deadline: every call fails now */
+	bool unwanted;	     /* answered before it began: has no effect */
 	uint64_t begun_us;
 	uint64_t late_ms; /* when it became late */
 	struct wheel_timer timer;

@@ -315,7 +315,7 @@ void script_pack_load(const struct script *s, const struct conf *conf,
 	const struct conf_script *c = s->conf;
 	uint64_t body = c->memory / 4;
 
-	pack_map(out, 14);
+	pack_map(out, 18);
 	pack_cstr(out, "script");
 	pack_cstr(out, s->name);
 	pack_cstr(out, "dialect");
@@ -339,6 +339,10 @@ void script_pack_load(const struct script *s, const struct conf *conf,
 	pack_pair(out, "max_body", body);
 	pack_pair(out, "max_value", conf->limits.max_value);
 	pack_pair(out, "max_key", conf->limits.max_key);
+	pack_pair(out, "max_artifact", conf->limits.max_artifact);
+	pack_pair(out, "max_ops", conf->limits.ops);
+	pack_pair(out, "max_effects", conf->limits.effects);
+	pack_pair(out, "max_effect_bytes", conf->limits.effect_bytes);
 }
 
 bool script_fails(const struct script *s, enum hook hook, enum code code)

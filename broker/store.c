@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "broker/store/ballast.h"
 #include "broker/store_loop.h"
 
 static void group_init(struct group *g)
@@ -253,6 +254,8 @@ int store_open(struct store **out, uv_loop_t *loop, const char *dir,
 	t->ops = o.kind == STORE_MEM ? &engine_mem : &engine_rocksdb;
 	t->dir = strdup(dir);
 	if (t->dir)
+		r = t->floor ? ballast_release(dir, why) : OK;
+	if (r == OK)
 		r = t->ops->open(&t->engine, dir, &o, why);
 	if (r == OK) {
 		r = store_thread_start(t, loop, why);
@@ -265,6 +268,8 @@ int store_open(struct store **out, uv_loop_t *loop, const char *dir,
 		return r;
 	}
 	start(s, &o);
+	if (t->floor)
+		ballast_fill(dir, t->floor);
 	*out = s;
 	return OK;
 }

@@ -11,14 +11,15 @@
 #include <sys/statvfs.h>
 
 #include "broker/be.h"
+#include "broker/store/ballast.h"
 #include "lib/log.h"
 
 #define KEY_FORMAT "mformat"
 #define KEY_USAGE  "musage"
 
 enum {
-	SPACE_EVERY_MS = 1000,
-	SPACE_EVERY_BYTES = 16 << 20,
+	SPACE_EVERY_MS = 20,
+	SPACE_EVERY_BYTES = 1 << 20,
 };
 
 static uint64_t now_ms(void)
@@ -26,8 +27,8 @@ static uint64_t now_ms(void)
 	return uv_hrtime() / 1000000;
 }
 
-/* Too little space to write on? Asked at most once a second, or when much
- * was written since: Debian's RocksDB aborts the process on ENOSPC. */
+/* Too little space to write on? Asked often, since others fill a disk within
+ * moments and Debian's RocksDB aborts the process on ENOSPC. */
 static bool disk_full(struct store_thread *t)
 {
 	uint64_t now = now_ms(), least = 2 * t->ops->backlog(t->engine), have;
@@ -48,6 +49,8 @@ static bool disk_full(struct store_thread *t)
 			 t->full ? "space is back, writes go on"
 				 : "disk full, writes are refused",
 			 t->dir, have, least);
+	if (t->full && have >= least)
+		ballast_fill(t->dir, least);
 	t->full = have < least;
 	return t->full;
 }

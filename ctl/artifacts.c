@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,8 +126,39 @@ static int copy(struct ctl *ctl, struct slice name, int fd)
 	return CTL_OK;
 }
 
+/* As one JSON string (or {"$base64": ...}), by way of memory. */
+static int cat_json(struct ctl *ctl)
+{
+	int fd = memfd_create("artifact", MFD_CLOEXEC), rc;
+	struct buf packed = {0};
+	struct slice all = {0};
+	struct stat st;
+
+	if (fd < 0)
+		return ctl_fail(CTL_REFUSED, "%s", strerror(errno));
+	rc = copy(ctl, slice_str(ctl->word[0]), fd);
+	if (rc == CTL_OK && fstat(fd, &st) == 0 && st.st_size > 0) {
+		void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE,
+			       fd, 0);
+
+		if (p == MAP_FAILED)
+			rc = ctl_fail(CTL_REFUSED, "%s", strerror(errno));
+		else
+			all = slice_of(p, (size_t)st.st_size);
+	}
+	if (rc == CTL_OK) {
+		pack_text(&packed, all);
+		rc = out_value(buf_slice(&packed));
+	}
+	buf_fini(&packed);
+	close(fd);
+	return rc;
+}
+
 static int run_cat(struct ctl *ctl)
 {
+	if (ctl->option[OPT_JSON])
+		return cat_json(ctl);
 	return copy(ctl, slice_str(ctl->word[0]), STDOUT_FILENO);
 }
 
@@ -261,7 +293,7 @@ static int run_export(struct ctl *ctl)
 		}
 	}
 	buf_fini(&names);
-	return rc;
+	return rc == CTL_OK ? ctl_done(ctl, slice_of("\xc3", 1)) : rc;
 }
 
 static int run_write(struct ctl *ctl)

@@ -4,27 +4,10 @@
  */
 #include <inttypes.h>
 
-#include "ctl/ctl.h"
+#include "ctl/field.h"
+#include "ctl/follow.h"
 #include "ctl/out.h"
 #include "proto/pack.h"
-
-struct tail {
-	const struct ctl *ctl;
-	int64_t left; /* -1: no end */
-	int rc;
-	struct buf line;
-};
-
-static struct slice text_at(struct slice event, const char *key)
-{
-	struct slice raw;
-	struct cursor c;
-
-	if (!map_find(event, key, &raw))
-		return slice_of(NULL, 0);
-	c = cursor_of(raw);
-	return cursor_text(&c);
-}
 
 static void add_number(struct slice event, const char *key, bool time,
 		       struct buf *line)
@@ -55,35 +38,33 @@ static void add_event(struct slice event, struct buf *line)
 	buf_add_byte(line, ' ');
 	add_number(event, "time", true, line);
 	buf_add_byte(line, ' ');
-	out_safe(text_at(event, "name"), line);
+	out_safe(field_text(event, "name"), line);
 	buf_add_byte(line, ' ');
-	out_safe(text_at(event, "from"), line);
+	out_safe(field_text(event, "from"), line);
 	if (map_find(event, "data", &data)) {
 		buf_add_byte(line, ' ');
 		out_json(data, line);
 	}
 }
 
-static void on_notification(void *arg, const struct pf_item *item)
+static void on_event(struct follow *f, const struct pf_item *item)
 {
-	struct tail *t = arg;
 	struct cursor c = cursor_of(item->params.packed);
 	struct slice event;
 
-	if (t->left == 0 || !slice_is(item->method, "bus.event"))
+	if (!slice_is(item->method, "bus.event"))
 		return;
 	event = cursor_raw(&c);
 	if (c.error) {
-		t->rc = ctl_nonsense("bus.event");
+		f->rc = ctl_nonsense("bus.event");
 		return;
 	}
-	if (t->ctl->option[OPT_JSON])
-		out_json(event, &t->line);
+	if (f->ctl->option[OPT_JSON])
+		out_json(event, &f->line);
 	else
-		add_event(event, &t->line);
-	t->rc = out_line(&t->line);
-	if (t->left > 0)
-		t->left--;
+		add_event(event, &f->line);
+	f->rc = out_line(&f->line);
+	follow_count(f);
 }
 
 static int pack_subscription(const struct ctl *ctl, struct buf *args)
@@ -113,48 +94,18 @@ static int pack_subscription(const struct ctl *ctl, struct buf *args)
 			       : CTL_OK;
 }
 
-static int follow(struct ctl *ctl, struct tail *t)
+int bus_tail(struct ctl *ctl)
 {
-	int rc = 0;
-
-	while (rc == 0 && t->rc == CTL_OK && t->left != 0)
-		rc = pf_conn_wait(ctl->conn, -1);
-	return rc < 0 ? ctl_broken(ctl, rc) : t->rc;
-}
-
-static int run_tail(struct ctl *ctl)
-{
-	struct tail t = {.ctl = ctl, .left = -1};
-	struct pf_handler handler = {NULL, on_notification, &t};
-	const char *number = ctl->option[OPT_NUMBER];
 	struct buf args = {0};
-	struct slice result;
-	int rc = CTL_OK;
+	struct follow f;
+	int rc = follow_init(&f, ctl);
 
-	if (number)
-		rc = ctl_int("--number", number, &t.left);
-	if (rc == CTL_OK && number && t.left < 1)
-		rc = ctl_fail(CTL_USAGE, "--number: expected 1 or more");
 	if (rc == CTL_OK)
 		rc = pack_subscription(ctl, &args);
-	if (rc == CTL_OK)
-		rc = ctl_connect(ctl);
-	if (rc == CTL_OK) {
-		pf_conn_handle(ctl->conn, &handler);
-		rc = ctl_call(ctl, "bus.subscribe",
-			      pf_args(1, buf_slice(&args)), &result);
+	if (rc != CTL_OK) {
+		buf_fini(&args);
+		return rc;
 	}
-	buf_fini(&args);
-	if (rc == CTL_OK)
-		rc = follow(ctl, &t);
-	buf_fini(&t.line);
-	return rc;
+	f.on = on_event;
+	return follow_run(&f, "bus.subscribe", &args);
 }
-
-const struct command bus_commands[] = {
-	{"bus tail", "[NAME...]", "print events of the bus as they come",
-	 "A NAME may end in *; without any it is all of them. One line each:\n"
-	 "number, time, name, the script that sent it, data as JSON.",
-	 0, -1, OPTION(OPT_FROM) | OPTION(OPT_NUMBER), run_tail},
-	{0},
-};

@@ -107,8 +107,9 @@ static void unicode(struct reader *r, struct buf *out)
 		c = -1;
 	}
 	if (c < 0)
-		wrong(r, ERR_FORMAT, "\\u: expected four hex digits that are "
-				     "a character");
+		wrong(r, ERR_FORMAT,
+		      "\\u: expected four hex digits that are "
+		      "a character");
 	else
 		add_utf8(out, (uint32_t)c);
 }
@@ -124,8 +125,9 @@ static void escape(struct reader *r, struct buf *out)
 	else if (known)
 		buf_add_byte(out, (uint8_t)to[known - from]);
 	else
-		wrong(r, ERR_FORMAT, "unknown escape, expected one of "
-				     "\\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
+		wrong(r, ERR_FORMAT,
+		      "unknown escape, expected one of "
+		      "\\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
 }
 
 /* The opening quote has been seen. */
@@ -143,8 +145,9 @@ static void string(struct reader *r, struct buf *out)
 		}
 		c = r->text.p[r->at];
 		if (c < 0x20) {
-			wrong(r, ERR_FORMAT, "a control character in a "
-					     "string, expected an escape");
+			wrong(r, ERR_FORMAT,
+			      "a control character in a "
+			      "string, expected an escape");
 			return;
 		}
 		r->at++;
@@ -219,10 +222,10 @@ static void word(struct reader *r, const char *text)
 {
 	size_t n = strlen(text);
 
-	if (r->text.n - r->at < n ||
-	    memcmp(r->text.p + r->at, text, n) != 0) {
-		wrong(r, ERR_FORMAT, "expected a value: a map, an array, a "
-				     "string, a number, true, false or null");
+	if (r->text.n - r->at < n || memcmp(r->text.p + r->at, text, n) != 0) {
+		wrong(r, ERR_FORMAT,
+		      "expected a value: a map, an array, a "
+		      "string, a number, true, false or null");
 		return;
 	}
 	r->at += n;

@@ -151,8 +151,8 @@ static void container(struct writer *w, struct cursor *c, bool map)
 		w->indent = !map && n <= 2 ? -1 : outer + 1;
 	for (uint32_t i = 0; i < n && !c->error; i++) {
 		if (i > 0)
-			buf_addf(w->out, outer >= 0 && w->indent < 0 ? ", "
-								     : ",");
+			buf_addf(w->out,
+				 outer >= 0 && w->indent < 0 ? ", " : ",");
 		line(w);
 		element(w, c, map);
 	}

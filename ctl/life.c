@@ -85,7 +85,8 @@ const struct command life_commands[] = {
 	 0, 1, 0, run_flush},
 	{"backup", "DIR", "copy the database, while it is in use",
 	 "DIR must not exist; pinfoldd makes it, with what a start finds in\n"
-	 "data_dir. To restore: stop pinfoldd, move its data_dir away, copy DIR\n"
+	 "data_dir. To restore: stop pinfoldd, move its data_dir away, copy "
+	 "DIR\n"
 	 "to where data_dir was, start pinfoldd.",
 	 1, 1, 0, run_backup},
 	{"stop", "", "drain, flush and end the broker", NULL, 0, 0,

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ctl/ctl.h"
 #include "ctl/json.h"
@@ -86,6 +87,23 @@ int out_value(struct slice packed)
 	return rc;
 }
 
+void out_paint(enum out_color color, struct buf *out)
+{
+	static const char *const codes[] = {"0", "31", "32", "33", "2", "1"};
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if ((no && *no) || !term || strcmp(term, "dumb") == 0 ||
+	    !isatty(STDOUT_FILENO))
+		return;
+	buf_addf(out, "\x1b[%sm", codes[color]);
+}
+
+/* A byte before the text, which out_safe() lets nobody else write. */
+void out_cell_paint(struct out_table *t, enum out_color color)
+{
+	buf_add(&t->cells, &(uint8_t){(uint8_t)color}, color != OUT_PLAIN);
+}
+
 void out_cell_slice(struct out_table *t, struct slice s)
 {
 	out_safe(s, &t->cells);
@@ -109,7 +127,7 @@ static size_t width(const char *s)
 	size_t n = 0;
 
 	for (; *s; s++)
-		n += ((uint8_t)*s & 0xc0) != 0x80;
+		n += ((uint8_t)*s & 0xc0) != 0x80 && (uint8_t)*s >= 0x20;
 	return n;
 }
 
@@ -122,6 +140,19 @@ static void pad(struct buf *line, size_t n)
 {
 	while (n-- > 0)
 		buf_add_byte(line, ' ');
+}
+
+static void add_cell(const char *cell, struct buf *line)
+{
+	uint8_t first = (uint8_t)*cell;
+
+	if (first == 0 || first >= 0x20) {
+		buf_addf(line, "%s", cell);
+		return;
+	}
+	out_paint((enum out_color)first, line);
+	buf_addf(line, "%s", cell + 1);
+	out_paint(OUT_PLAIN, line);
 }
 
 static int print_rows(const struct out_table *t, const size_t *wide,
@@ -138,8 +169,10 @@ static int print_rows(const struct out_table *t, const size_t *wide,
 		bool last = column + 1 == t->columns;
 
 		pad(line, right ? gap : 0);
-		buf_addf(line, "%s", cell);
+		add_cell(cell, line);
 		pad(line, last ? 0 : 2 + (right ? 0 : gap));
+		while (last && !*cell && line->n && line->p[line->n - 1] == ' ')
+			line->n--;
 		column = last ? 0 : column + 1;
 		if (last)
 			rc = out_line(line);

@@ -19,6 +19,19 @@ void out_safe(struct slice text, struct buf *out);
 /* Milliseconds since the epoch as 2026-01-02T03:04:05.678Z. */
 void out_time(int64_t ms, struct buf *out);
 
+/* Colours, for terminals; nothing where stdout is none, or with NO_COLOR or
+ * TERM=dumb. OUT_PLAIN ends the one before. */
+enum out_color {
+	OUT_PLAIN,
+	OUT_RED,
+	OUT_GREEN,
+	OUT_YELLOW,
+	OUT_DIM,
+	OUT_BOLD,
+};
+
+void out_paint(enum out_color color, struct buf *out);
+
 /* To stdout with a newline. CTL_OK, or CTL_REFUSED when it cannot be written
  * (printed). Clears `line`. */
 int out_line(struct buf *line) must_check;
@@ -37,6 +50,7 @@ struct out_table {
 
 void out_cell(struct out_table *t, const char *fmt, ...) printf_like(2, 3);
 void out_cell_slice(struct out_table *t, struct slice text);
+void out_cell_paint(struct out_table *t, enum out_color color); /* the next */
 int out_table(struct out_table *t) must_check; /* prints and frees */
 
 #endif

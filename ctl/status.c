@@ -5,50 +5,13 @@
 #include <inttypes.h>
 
 #include "ctl/ctl.h"
+#include "ctl/field.h"
 #include "ctl/out.h"
-#include "proto/unpack.h"
-
-static struct cursor at(struct slice map, const char *key)
-{
-	struct slice raw;
-
-	if (!map_find(map, key, &raw))
-		raw = slice_of("\xc0", 1);
-	return cursor_of(raw);
-}
-
-static int64_t int_at(struct slice map, const char *key)
-{
-	struct cursor c = at(map, key);
-
-	return cursor_int(&c);
-}
-
-static struct slice text_at(struct slice map, const char *key)
-{
-	struct cursor c = at(map, key);
-
-	return cursor_text(&c);
-}
-
-/* The texts of an array with commas between, or `none`. */
-static void add_words(struct slice map, const char *key, const char *none,
-		      struct buf *out)
-{
-	struct cursor c = at(map, key);
-	uint32_t n = cursor_array(&c);
-
-	if (n == 0)
-		buf_addf(out, "%s", none);
-	for (uint32_t i = 0; i < n && !c.error; i++) {
-		buf_add(out, ",", i > 0);
-		out_safe(cursor_text(&c), out);
-	}
-}
+#include "proto/pack.h"
 
 static void add_errors(struct slice script, struct buf *out)
 {
-	struct cursor c = at(script, "errors");
+	struct cursor c = field_at(script, "errors");
 	uint32_t n = cursor_map(&c);
 	bool some = false;
 
@@ -69,12 +32,12 @@ static void add_errors(struct slice script, struct buf *out)
 
 static void add_workers(struct slice script, struct buf *out)
 {
-	struct cursor c = at(script, "workers");
+	struct cursor c = field_at(script, "workers");
 	uint32_t n = cursor_array(&c);
 	int64_t restarts = 0;
 
 	for (uint32_t i = 0; i < n && !c.error; i++)
-		restarts += int_at(cursor_raw(&c), "restarts");
+		restarts += field_int(cursor_raw(&c), "restarts");
 	buf_addf(out, "%" PRIu32, n);
 	if (restarts)
 		buf_addf(out, " (%" PRId64 " restarts)", restarts);
@@ -96,22 +59,32 @@ static void cell_buf(struct out_table *t, struct buf *b)
 	buf_clear(b);
 }
 
+static enum out_color color_of(struct slice state)
+{
+	if (slice_is(state, "ready"))
+		return OUT_GREEN;
+	return slice_is(state, "broken") || slice_is(state, "unavailable")
+		       ? OUT_RED
+		       : OUT_YELLOW;
+}
+
 static void script_row(struct out_table *t, struct slice script)
 {
 	struct buf b = {0};
 
-	out_cell_slice(t, text_at(script, "name"));
-	out_cell_slice(t, text_at(script, "state"));
-	out_cell(t, "%" PRId64, int_at(script, "generation"));
+	out_cell_slice(t, field_text(script, "name"));
+	out_cell_paint(t, color_of(field_text(script, "state")));
+	out_cell_slice(t, field_text(script, "state"));
+	out_cell(t, "%" PRId64, field_int(script, "generation"));
 	add_workers(script, &b);
 	cell_buf(t, &b);
-	out_cell(t, "%" PRId64, int_at(script, "events"));
+	out_cell(t, "%" PRId64, field_int(script, "events"));
 	add_errors(script, &b);
 	cell_buf(t, &b);
-	cell_time(t, int_at(script, "p50_us"));
-	cell_time(t, int_at(script, "p99_us"));
-	out_cell(t, "%" PRId64, int_at(script, "queue"));
-	add_words(script, "hooks", "-", &b);
+	cell_time(t, field_int(script, "p50_us"));
+	cell_time(t, field_int(script, "p99_us"));
+	out_cell(t, "%" PRId64, field_int(script, "queue"));
+	field_words(script, "hooks", (struct field_words){",", "-"}, &b);
 	cell_buf(t, &b);
 	buf_fini(&b);
 }
@@ -148,19 +121,20 @@ static int print_missing(struct cursor c)
 
 	while (n-- > 0 && !c.error && rc == CTL_OK) {
 		struct slice script = cursor_raw(&c);
-		struct cursor w = at(script, "workers");
+		struct cursor w = field_at(script, "workers");
 		uint32_t workers = cursor_array(&w);
 
 		while (workers-- > 0 && !w.error && rc == CTL_OK) {
 			struct slice worker = cursor_raw(&w);
-			struct cursor m = at(worker, "missing");
+			struct cursor m = field_at(worker, "missing");
 
 			if (cursor_array(&m) == 0)
 				continue;
-			out_safe(text_at(script, "name"), &line);
+			out_safe(field_text(script, "name"), &line);
 			buf_addf(&line, ": worker %" PRId64 " runs without ",
-				 int_at(worker, "pid"));
-			add_words(worker, "missing", "", &line);
+				 field_int(worker, "pid"));
+			field_words(worker, "missing",
+				    (struct field_words){",", ""}, &line);
 			rc = out_line(&line);
 		}
 	}
@@ -184,11 +158,11 @@ static int print_head(struct slice status)
 	int rc;
 
 	buf_addf(&line, "pinfoldd ");
-	out_safe(text_at(status, "version"), &line);
-	buf_addf(&line, ", pid %" PRId64 ", ", int_at(status, "pid"));
-	out_safe(text_at(status, "state"), &line);
+	out_safe(field_text(status, "version"), &line);
+	buf_addf(&line, ", pid %" PRId64 ", ", field_int(status, "pid"));
+	out_safe(field_text(status, "state"), &line);
 	buf_addf(&line, ", up ");
-	add_uptime(int_at(status, "uptime_ms"), &line);
+	add_uptime(field_int(status, "uptime_ms"), &line);
 	rc = out_line(&line);
 	buf_fini(&line);
 	return rc;
@@ -210,8 +184,8 @@ static int run_status(struct ctl *ctl)
 		return out_value(status);
 	rc = print_head(status);
 	if (rc == CTL_OK)
-		rc = print_scripts(at(status, "scripts"));
-	return rc == CTL_OK ? print_missing(at(status, "scripts")) : rc;
+		rc = print_scripts(field_at(status, "scripts"));
+	return rc == CTL_OK ? print_missing(field_at(status, "scripts")) : rc;
 }
 
 static int run_list(struct ctl *ctl)
@@ -226,12 +200,82 @@ static int run_list(struct ctl *ctl)
 				     : print_scripts(cursor_of(scripts));
 }
 
+static void add_pair(struct out_table *t, const char *key, struct buf *value)
+{
+	out_cell(t, "%s", key);
+	cell_buf(t, value);
+}
+
+static void add_worker(struct out_table *t, struct slice worker)
+{
+	struct buf b = {0};
+
+	buf_addf(&b, "pid %" PRId64 ", restarts %" PRId64 ", sandbox ",
+		 field_int(worker, "pid"), field_int(worker, "restarts"));
+	field_words(worker, "sandbox", (struct field_words){" ", "none"}, &b);
+	field_words(worker, "missing", (struct field_words){" ", ""}, &b);
+	add_pair(t, "worker", &b);
+	buf_fini(&b);
+}
+
+/* Everything of one script, a line for each thing. */
+static int print_script(struct slice script)
+{
+	static const char *const numbers[] = {"generation", "events", "p50_us",
+					      "p99_us", "queue"};
+	struct out_table t = {.columns = 2};
+	struct cursor w = field_at(script, "workers");
+	struct buf b = {0};
+
+	out_safe(field_text(script, "name"), &b);
+	add_pair(&t, "name", &b);
+	out_cell(&t, "state");
+	out_cell_paint(&t, color_of(field_text(script, "state")));
+	out_cell_slice(&t, field_text(script, "state"));
+	if (field_text(script, "why").n) {
+		out_safe(field_text(script, "why"), &b);
+		add_pair(&t, "why", &b);
+	}
+	field_words(script, "hooks", (struct field_words){" ", "none"}, &b);
+	add_pair(&t, "hooks", &b);
+	for (size_t i = 0; i < 5; i++) {
+		buf_addf(&b, "%" PRId64, field_int(script, numbers[i]));
+		add_pair(&t, numbers[i], &b);
+	}
+	add_errors(script, &b);
+	add_pair(&t, "errors", &b);
+	for (uint32_t n = cursor_array(&w); n > 0 && !w.error; n--)
+		add_worker(&t, cursor_raw(&w));
+	buf_fini(&b);
+	return out_table(&t);
+}
+
+static int run_show(struct ctl *ctl)
+{
+	struct buf args = {0};
+	struct slice script;
+	struct cursor c;
+	int rc;
+
+	pack_text(&args, slice_str(ctl->word[0]));
+	rc = ctl_ask(ctl, "script.show", 1, &args, &script);
+	if (rc != CTL_OK)
+		return rc;
+	c = cursor_of(script);
+	if (cursor_peek(&c) != CURSOR_MAP)
+		return ctl_nonsense("script.show");
+	return ctl->option[OPT_JSON] ? out_value(script) : print_script(script);
+}
+
 const struct command status_commands[] = {
 	{"status", "", "print the state of the broker and its scripts",
 	 "Per script: its generation, workers and their restarts, events, "
 	 "errors by\ncode, the median and the 99th percentile of a run, "
 	 "events that wait, hooks.",
 	 0, 0, 0, run_status},
-	{"scripts list", "", "print the scripts", NULL, 0, 0, 0, run_list},
+	{"scripts list", "", "print the scripts that are enabled", NULL, 0, 0,
+	 0, run_list},
+	{"scripts show", "SCRIPT", "print everything about one script", NULL, 1,
+	 1, 0, run_show},
 	{0},
 };

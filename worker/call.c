@@ -140,7 +140,8 @@ void lane_check_effect(lua_State *L, int code)
 		luaL_error(L,
 			   "too_large: the effects of one run are more than "
 			   "%d or %d bytes",
-			   PROTO_MAX_EFFECTS, PROTO_MAX_EFFECT_BYTES);
+			   (int)lane_of(L)->effects.max,
+			   (int)lane_of(L)->effects.max_bytes);
 	must(code == OK);
 }
 

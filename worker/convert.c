@@ -144,6 +144,7 @@ static void pack_table(struct packer *p, int index, unsigned depth)
 		p->why = "nested too deep (16 levels)";
 		return;
 	}
+	vm_poll(p->L);
 	vm_fill(p->L, index);
 	n = measure(p->L, index, &array);
 	if (array) {

@@ -182,6 +182,15 @@ static void push_values(lua_State *L, struct ctx *c, struct headers *h,
 	}
 }
 
+/* One header of the message, by itself: thousands of them must not each look
+ * at all others. */
+static void add_value(lua_State *L, struct slice value)
+{
+	ctx_room(L);
+	lua_pushlstring(L, (const char *)value.p, value.n);
+	lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
 static void fill_headers(lua_State *L, struct lane *l, int t, bool resp)
 {
 	struct headers *h = ctx_headers(&l->ctx, resp);
@@ -195,8 +204,17 @@ static void fill_headers(lua_State *L, struct lane *l, int t, bool resp)
 			continue;
 		header_canonical(raw, name);
 		lua_pushlstring(L, (const char *)name, raw.n);
-		push_values(L, &l->ctx, h, i);
-		lua_rawset(L, t);
+		lua_pushvalue(L, -1);
+		if (lua_rawget(L, t) != LUA_TTABLE) {
+			lua_pop(L, 1);
+			lua_createtable(L, 1, 0);
+			lua_pushvalue(L, -2);
+			lua_pushvalue(L, -2);
+			lua_rawset(L, t);
+		}
+		add_value(L, header_value(one, l->ctx.base));
+		lua_pop(L, 2);
+		one->kept = true;
 	}
 	set_meta(L, l, t, VIEW_FILLED_HEADERS);
 }

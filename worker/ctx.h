@@ -100,6 +100,10 @@ struct headers *ctx_headers(struct ctx *c, bool resp);
 struct fields *ctx_side(struct ctx *c, bool resp);
 struct fields *ctx_ws(struct ctx *c);
 
+/* Raises when the heap is nearly full: before each entry of a table whose size
+ * the client decides, so that the script fails and not its worker. */
+void ctx_room(lua_State *L);
+
 /* ctx_value.c: push the value of one field (not of body, data and text). */
 void ctx_value_root(lua_State *L, struct lane *l, enum field f);
 void ctx_value_req(lua_State *L, struct lane *l, enum field f);

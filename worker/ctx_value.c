@@ -5,9 +5,16 @@
  */
 #include "worker/convert.h"
 #include "worker/cookies.h"
+#include "worker/heap.h"
 #include "worker/lane.h"
+#include "worker/libs.h"
 #include "worker/status.h"
 #include "worker/url.h"
+
+void ctx_room(lua_State *L)
+{
+	vm_room(L, heap_limit() / 16);
+}
 
 static void push_slice(lua_State *L, struct slice s)
 {
@@ -192,6 +199,7 @@ static void push_pairs(lua_State *L, struct ctx *c, struct slice query)
 
 	lua_newtable(L);
 	while (url_pair(&query, &name, &value)) {
+		ctx_room(L);
 		push_decoded(L, c, name);
 		lua_pushvalue(L, -1);
 		if (lua_rawget(L, -3) != LUA_TTABLE) {
@@ -243,6 +251,7 @@ static void set_int(lua_State *L, const char *key, int64_t v)
 /* Scripts see all eleven fields, for a request's cookies too. */
 static void push_cookie(lua_State *L, const struct set_cookie *c)
 {
+	ctx_room(L);
 	lua_createtable(L, 0, 11);
 	set_slice(L, "name", c->cookie.name);
 	set_slice(L, "value", c->cookie.value);

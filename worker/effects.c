@@ -56,8 +56,9 @@ static uint32_t hash(struct slice s)
 
 static bool room_for(const struct effects *e, size_t bytes)
 {
-	return bytes <= PROTO_MAX_EFFECT_BYTES &&
-	       e->bytes.n <= PROTO_MAX_EFFECT_BYTES - bytes;
+	size_t max = e->max_bytes ? e->max_bytes : PROTO_MAX_EFFECT_BYTES;
+
+	return bytes <= max && e->bytes.n <= max - bytes;
 }
 
 static uint32_t keep(struct effects *e, struct slice s)
@@ -71,7 +72,7 @@ static uint32_t keep(struct effects *e, struct slice s)
 static int add(struct effects *e, struct effect one, struct slice key,
 	       struct slice value)
 {
-	if (effects_count(e) >= PROTO_MAX_EFFECTS ||
+	if (effects_count(e) >= (e->max ? e->max : PROTO_MAX_EFFECTS) ||
 	    !room_for(e, key.n + value.n))
 		return ERR_FULL;
 	one.hash = hash(key);

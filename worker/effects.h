@@ -31,6 +31,7 @@ struct effect {
 
 /* Zeroed memory is a valid empty set. */
 struct effects {
+	size_t max, max_bytes; /* limits; 0: those of proto.h */
 	struct buf bytes;
 	struct buf list; /* of struct effect */
 };

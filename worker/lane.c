@@ -119,6 +119,8 @@ int lane_init(struct lane *l, const struct lane_host *host)
 	*l = (struct lane){.host = host};
 	list_init(&l->node);
 	l->co_ref = l->env = LUA_NOREF;
+	l->effects.max = host->script->max_effects;
+	l->effects.max_bytes = host->script->max_effect_bytes;
 	r = vm_open(&l->vm, &vm_ops, l);
 	if (r < 0)
 		return r;
@@ -235,7 +237,7 @@ static void fail_run(struct lane *l)
 	size_t n;
 
 	luaL_checkstack(L, 8, NULL);
-	luaL_traceback(L, co, NULL, 0);
+	vm_traceback(L, co, NULL, 0);
 	lua_xmove(co, L, 1);
 	if (l->vm.stopping) {
 		code = CODE_TIMEOUT;
@@ -266,16 +268,33 @@ static void pack_part(struct buf *out, const struct buf *part, uint32_t n)
 	pack_uint(out, n);
 }
 
+/* One message must hold what a run comes to. */
+static bool too_large(struct lane *l, int nops)
+{
+	return nops < 0 || (size_t)nops > l->host->script->max_ops ||
+	       l->out.n + l->effects.bytes.n > PROTO_MAX_INTERNAL - KEEP;
+}
+
 static void finish_run(struct lane *l)
 {
 	struct buf *out = &l->host->wire->out;
 	uint32_t n;
+	int nops;
 
+	buf_clear(&l->out);
+	nops = mut_pack(l, &l->out);
+	if (too_large(l, nops)) {
+		lua_pushfstring(l->co,
+				"too_large: one run may end with %d ops, and "
+				"these and its effects with %d bytes",
+				(int)l->host->script->max_ops,
+				PROTO_MAX_INTERNAL - KEEP);
+		fail_run(l);
+		return;
+	}
 	rpc_result(out, l->run_id);
 	pack_array(out, 4);
-	buf_clear(&l->out);
-	n = mut_pack(l, &l->out);
-	pack_part(out, &l->out, n);
+	pack_part(out, &l->out, (uint32_t)nops);
 	n = effects_count(&l->effects);
 	if (n) {
 		buf_clear(&l->out);

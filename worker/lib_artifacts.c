@@ -10,7 +10,7 @@
 #include "worker/convert.h"
 #include "worker/lib.h"
 
-enum { KEEP = 64 << 10, MAX_SIZE = 64 << 20 };
+enum { KEEP = 64 << 10 };
 
 /* What stands at a name, with this run's own doings. */
 struct thing {
@@ -180,9 +180,9 @@ static int artifacts_write(lua_State *L)
 	text = take_name(L, 1, LUA_TBOOLEAN, &name);
 	if (!text)
 		return 2;
-	if (content.n > MAX_SIZE)
+	if (content.n > l->host->script->max_artifact)
 		return fail(L, LUA_TBOOLEAN,
-			    "too_large: %s: an artifact has at most 64 MiB",
+			    "too_large: %s: over the limit for one artifact",
 			    text);
 	if (!look(L, name, LUA_TBOOLEAN, &t))
 		return 2;

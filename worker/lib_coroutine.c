@@ -16,6 +16,8 @@ static enum state state_of(lua_State *L, lua_State *co)
 
 	if (co == L)
 		return RUNNING;
+	if (co == vm_of(L)->L)
+		return vm_of(L)->depth ? NORMAL : RUNNING; /* co_running */
 	switch (lua_status(co)) {
 	case LUA_YIELD:
 		return SUSPENDED;
@@ -171,9 +173,16 @@ static int co_isyieldable(lua_State *L)
 	return 1;
 }
 
+/* The run's thread never reaches the script: kept beyond its run, it could be
+ * closed when it has become another run's, or none's. */
 static int co_running(lua_State *L)
 {
-	lua_pushthread(L);
+	if (own(L)) {
+		lua_pushthread(L);
+	} else {
+		lua_pushthread(vm_of(L)->L);
+		lua_xmove(vm_of(L)->L, L, 1);
+	}
 	lua_pushboolean(L, !own(L));
 	return 2;
 }

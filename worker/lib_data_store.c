@@ -10,7 +10,7 @@
 #include "worker/lib.h"
 #include "worker/libs.h"
 
-enum { KEEP = 64 << 10 };
+enum { KEEP = 64 << 10, MAX_SUFFIXES = 1000 };
 
 static int on_exists(lua_State *L, const struct answer *a)
 {
@@ -70,7 +70,8 @@ static bool wanted(lua_State *L, struct slice name)
 
 	if (n == 0)
 		return true;
-	for (lua_Integer i = 1; i <= n; i++) {
+	/* A table with holes may call itself any length. */
+	for (lua_Integer i = 1; i <= n && i <= MAX_SUFFIXES; i++) {
 		struct slice end = {0};
 		bool text = lua_rawgeti(L, 2, i) == LUA_TSTRING;
 

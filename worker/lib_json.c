@@ -232,29 +232,48 @@ static void sort_keys(struct key *keys, struct key *spare, size_t n)
 	memcpy(keys + k, spare + a, (half - a) * sizeof(*keys));
 }
 
-/* Pushes the list of keys (each, then its text) and the sorted array. */
-static struct key *push_keys(lua_State *L, int index, size_t n)
+/* At most max keys of the table at index, at 1, 3, 5 ... of the list on top.
+ * How many: a collection may have taken some out of a weak table. */
+static size_t list_keys(lua_State *L, int index, size_t max)
 {
-	struct key *keys;
-	size_t i = 0;
-	int list;
+	int list = lua_gettop(L);
+	size_t n = 0;
 
-	vm_room(L, n * 2 * (sizeof(*keys) + 16));
-	lua_createtable(L, (int)n * 2, 0);
-	list = lua_gettop(L);
-	keys = lua_newuserdatauv(L, 2 * n * sizeof(*keys), 0);
 	lua_pushnil(L);
 	while (lua_next(L, index)) {
 		lua_pop(L, 1);
-		keys[i].at = (int)(2 * i + 1);
+		if (n == max) {
+			lua_pop(L, 1);
+			break;
+		}
 		lua_pushvalue(L, -1);
-		lua_rawseti(L, list, keys[i].at);
+		lua_rawseti(L, list, (lua_Integer)(2 * n++ + 1));
+	}
+	return n;
+}
+
+/* Pushes the list of keys (each, then its text) and the sorted array; *n: how
+ * many there may be, and are. A key's __tostring may change the table, so it is
+ * not asked before the list is whole. */
+static struct key *push_keys(lua_State *L, int index, size_t *n)
+{
+	struct key *keys;
+	int list;
+
+	vm_room(L, *n * 2 * (sizeof(*keys) + 16));
+	lua_createtable(L, (int)*n * 2, 0);
+	list = lua_gettop(L);
+	*n = list_keys(L, index, *n);
+	keys = lua_newuserdatauv(L, 2 * *n * sizeof(*keys), 0);
+	for (size_t i = 0; i < *n; i++) {
+		keys[i].at = (int)(2 * i + 1);
+		lua_rawgeti(L, list, keys[i].at);
 		keys[i].text.p =
 			(const uint8_t *)vm_tostring(L, -1, &keys[i].text.n);
 		lua_rawseti(L, list, keys[i].at + 1);
-		i++;
+		lua_pop(L, 1);
 	}
-	sort_keys(keys, keys + n, n);
+	sort_keys(keys, keys + *n, *n);
 	return keys;
 }
 
@@ -262,7 +281,7 @@ static void encode_object(struct out *o, int index, size_t n,
 			  const struct level *level)
 {
 	lua_State *L = o->L;
-	struct key *keys = push_keys(L, index, n);
+	struct key *keys = push_keys(L, index, &n);
 	int list = lua_gettop(L) - 1;
 
 	out_byte(o, '{');

@@ -73,12 +73,42 @@ static int on_get_base64(lua_State *L, const struct answer *a)
 	return got(L, a, true);
 }
 
+static void push_too_large(lua_State *L, const char *what, size_t n, size_t max)
+{
+	lua_pushfstring(L,
+			"too_large: the %s has %I bytes, at most %I are "
+			"allowed",
+			what, (LUAI_UACINT)n, (LUAI_UACINT)max);
+}
+
+static int refuse(lua_State *L, const char *what, size_t n, size_t max)
+{
+	lua_pushboolean(L, 0);
+	push_too_large(L, what, n, max);
+	return 2;
+}
+
+/* For what answers nil: a key or prefix that is not worth a message. */
+static bool long_key(lua_State *L, struct slice key)
+{
+	size_t max = lane_of(L)->host->script->max_key;
+
+	if (key.n <= max)
+		return false;
+	lua_pushnil(L);
+	push_too_large(L, "key", key.n, max);
+	return true;
+}
+
 static int get(lua_State *L, bool base64)
 {
 	struct lane *l = lane_of(L);
 	struct slice key = convert_text(L, 1);
-	const struct effect *own = effects_kv_find(&l->effects, key);
+	const struct effect *own;
 
+	if (long_key(L, key))
+		return 2;
+	own = effects_kv_find(&l->effects, key);
 	if (own && own->kind == EFFECT_KV_DELETE)
 		return missing(L);
 	if (own)
@@ -95,16 +125,6 @@ static int kv_get(lua_State *L)
 static int kv_get_base64(lua_State *L)
 {
 	return get(L, true);
-}
-
-static int refuse(lua_State *L, const char *what, size_t n, size_t max)
-{
-	lua_pushboolean(L, 0);
-	lua_pushfstring(L,
-			"too_large: the %s has %I bytes, at most %I are "
-			"allowed",
-			what, (LUAI_UACINT)n, (LUAI_UACINT)max);
-	return 2;
 }
 
 /* false, "denied: ..." */
@@ -210,6 +230,8 @@ static int kv_list(lua_State *L)
 {
 	struct slice prefix = convert_text(L, 1);
 
+	if (long_key(L, prefix))
+		return 2;
 	pack_text(lane_call_begin(lane_of(L), "kv.list", 1), prefix);
 	return lane_call(L, on_list);
 }
@@ -247,7 +269,7 @@ static int kv_incr(lua_State *L)
 	lua_Integer by = luaL_optinteger(L, 2, 1);
 	struct buf *b;
 
-	if (is_pending(L, key, LUA_TNIL))
+	if (long_key(L, key) || is_pending(L, key, LUA_TNIL))
 		return 2;
 	b = lane_call_begin(lane_of(L), "kv.incr", 2);
 	pack_text(b, key);
@@ -279,6 +301,8 @@ static int kv_cas(lua_State *L)
 		return refuse(L, "key", key.n, l->host->script->max_key);
 	if (new.n > l->host->script->max_value)
 		return refuse(L, "value", new.n, l->host->script->max_value);
+	if (old.n > l->host->script->max_value)
+		return refuse(L, "value", old.n, l->host->script->max_value);
 	if (is_pending(L, key, LUA_TBOOLEAN))
 		return 2;
 	b = lane_call_begin(l, "kv.cas", 3);

@@ -7,6 +7,11 @@
  */
 #include "worker/libs.h"
 
+enum {
+	DEEP = 1000, /* levels, beyond which a traceback costs too much */
+	SHOWN = 10,  /* and how many of those are shown */
+};
+
 /* Both end here, also after a yield. `extra` values lie below the results. */
 static int after_pcall(lua_State *L, int status, lua_KContext extra)
 {
@@ -37,12 +42,34 @@ static int base_pcall(lua_State *L)
 	return after_pcall(L, status, 0);
 }
 
+void vm_traceback(lua_State *L, lua_State *of, const char *text, int level)
+{
+	lua_Debug ar;
+
+	if (!lua_getstack(of, DEEP, &ar)) {
+		luaL_traceback(L, of, text, level);
+		return;
+	}
+	lua_pushfstring(L, "%s%sstack traceback (of more than %d levels):",
+			text ? text : "", text ? "\n" : "", DEEP);
+	for (int end = level + SHOWN; level < end; level++) {
+		if (!lua_getstack(of, level, &ar))
+			break;
+		lua_getinfo(of, "Sl", &ar);
+		lua_pushfstring(L, "\n\t%s:%d: in function <%s:%d>",
+				ar.short_src, ar.currentline, ar.short_src,
+				ar.linedefined);
+		lua_concat(L, 2);
+	}
+}
+
 /* Lua's own handler: remembers where it was, changes nothing. */
 static int on_error(lua_State *L)
 {
 	lua_settop(L, 1);
-	luaL_traceback(L, L, NULL, 1);
+	vm_traceback(L, L, NULL, 1);
 	slot_set(L, SLOT_TRACE);
+	vm_of(L)->traced = true;
 	return 1;
 }
 
@@ -102,9 +129,12 @@ static int debug_traceback(lua_State *L)
 {
 	int first = lua_isthread(L, 1) ? 1 : 0;
 	lua_State *of = first ? lua_tothread(L, 1) : L;
+	bool run = of == vm_of(L)->L && vm_of(L)->depth == 0;
 	const char *text = lua_tostring(L, first + 1);
-	int level = (int)luaL_optinteger(L, first + 2, of == L);
+	int level = (int)luaL_optinteger(L, first + 2, of == L || run);
 
+	if (run)
+		of = L; /* what co_running() gives for it */
 	if (!text && !lua_isnoneornil(L, first + 1)) {
 		lua_pushvalue(L, first + 1);
 		return 1;
@@ -115,7 +145,7 @@ static int debug_traceback(lua_State *L)
 			lua_pushfstring(L, "%s\n%s", text, lua_tostring(L, -1));
 		return 1;
 	}
-	luaL_traceback(L, of, text, level);
+	vm_traceback(L, of, text, level);
 	return 1;
 }
 

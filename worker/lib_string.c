@@ -21,9 +21,9 @@ static int str_rep(lua_State *L)
 {
 	struct slice s = check_slice(L, 1), sep;
 	lua_Integer times = luaL_checkinteger(L, 2);
-	size_t total;
-	char *p;
+	size_t total, done, n;
 	luaL_Buffer b;
+	char *p;
 
 	sep.p = (const uint8_t *)luaL_optlstring(L, 3, "", &sep.n);
 	if (times <= 0 || s.n + sep.n == 0) {
@@ -36,13 +36,13 @@ static int str_rep(lua_State *L)
 	total -= sep.n;
 	vm_room(L, total * 2);
 	p = luaL_buffinitsize(L, &b, total);
-	for (lua_Integer i = 0; i < times; i++) {
-		memcpy(p, s.p, s.n);
-		p += s.n;
-		if (i + 1 < times) {
-			memcpy(p, sep.p, sep.n);
-			p += sep.n;
-		}
+	memcpy(p, s.p, s.n);
+	if (times > 1)
+		memcpy(p + s.n, sep.p, sep.n);
+	/* Then all that is there once more, until it is full. */
+	for (done = times > 1 ? s.n + sep.n : s.n; done < total; done += n) {
+		n = done < total - done ? done : total - done;
+		memcpy(p + done, p, n);
 	}
 	luaL_pushresultsize(&b, total);
 	return 1;

@@ -37,18 +37,24 @@ static struct list_arg check_list(lua_State *L, int index)
 	return t;
 }
 
+/* A chain of 2000 metatables can stand behind one element: the stop is looked
+ * for at each. */
 static int get(const struct list_arg *t, lua_Integer i)
 {
-	return t->raw ? lua_rawgeti(t->L, t->index, i)
-		      : lua_geti(t->L, t->index, i);
+	if (t->raw)
+		return lua_rawgeti(t->L, t->index, i);
+	vm_poll(t->L);
+	return lua_geti(t->L, t->index, i);
 }
 
 static void set(const struct list_arg *t, lua_Integer i)
 {
-	if (t->raw)
+	if (t->raw) {
 		lua_rawseti(t->L, t->index, i);
-	else
-		lua_seti(t->L, t->index, i);
+		return;
+	}
+	vm_poll(t->L);
+	lua_seti(t->L, t->index, i);
 }
 
 static lua_Integer length(const struct list_arg *t)

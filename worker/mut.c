@@ -101,11 +101,13 @@ int mut_full(lua_State *L)
 static int set_last(lua_State *L, struct mut *m, enum op op, struct slice s)
 {
 	size_t end = (size_t)m->last[op].off + m->last[op].len;
+	size_t n = m->bytes.n;
 
-	if (m->has[op] && end == m->bytes.n)
-		m->bytes.n = m->last[op].off;
-	if (s.n > MUT_MAX_BYTES - m->bytes.n)
+	if (m->has[op] && end == n)
+		n = m->last[op].off;
+	if (s.n > MUT_MAX_BYTES - n)
 		return mut_full(L);
+	m->bytes.n = n;
 	m->last[op].off = mut_keep(m, s);
 	m->last[op].len = (uint32_t)s.n;
 	m->has[op] = true;

@@ -64,9 +64,10 @@ bool mut_fill(struct lua_State *L, int index);
 
 /*
  * Append the ops of the run that just ended well, packed and in canonical
- * order. Returns how many. What this hook has no target for is left out.
+ * order. Returns how many, or an error when its cookies do not fit. What this
+ * hook has no target for is left out.
  */
-uint32_t mut_pack(struct lane *l, struct buf *out);
+int mut_pack(struct lane *l, struct buf *out);
 
 /* For the functions of `mut`: the mut of this call, or NULL when it belongs
  * to a run that is over; bytes kept, their offset; the error of a full one. */
@@ -80,8 +81,8 @@ int mut_req_del_cookie(struct lua_State *L);
 int mut_resp_set_cookie(struct lua_State *L);
 int mut_resp_del_cookie(struct lua_State *L);
 
-/* mut_pack.c: fold the cookies into header ops. */
-void mut_fold_cookies(struct lane *l);
+/* mut_pack.c: fold the cookies into header ops. As mut_header. */
+int mut_fold_cookies(struct lane *l) must_check;
 
 /* A header op of this run; name and value are copied. ERR_FULL: past
  * PROTO_MAX_OPS or PROTO_MAX_MESSAGE. */

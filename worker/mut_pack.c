@@ -128,7 +128,7 @@ static void join(struct buf *b, struct slice s)
 
 /* Cookies of this run first, in the order of their calls, then the others as
  * they stood. */
-static void fold_req(struct lane *l)
+static int fold_req(struct lane *l)
 {
 	struct lines at = lines_of(l, false);
 	struct mut *m = &l->mut;
@@ -150,9 +150,8 @@ static void fold_req(struct lane *l)
 				join(&m->text, one.raw);
 	}
 	if (!had && !m->text.n)
-		return; /* deleted what was not there */
-	/* Room for these was left: PROTO_MAX_MESSAGE is above MAX_BYTES. */
-	(void)!mut_header(m, m->text.n ? OP_REQ_SET_HEADER : OP_REQ_DEL_HEADER,
+		return OK; /* deleted what was not there */
+	return mut_header(m, m->text.n ? OP_REQ_SET_HEADER : OP_REQ_DEL_HEADER,
 			  at.field, buf_slice(&m->text));
 }
 
@@ -192,48 +191,57 @@ static size_t gather_staying(struct lane *l)
 	return n;
 }
 
-static void fold_resp(struct lane *l)
+static int put_staying(struct lane *l)
 {
-	struct mut *m = &l->mut;
 	struct slice field = slice_str("Set-Cookie");
-	size_t at = 0, n;
+	size_t at = 0, n = gather_staying(l), len;
+	struct mut *m = &l->mut;
+	int r;
 
-	if (resp_loses(l)) {
-		n = gather_staying(l);
-		(void)!mut_header(m, OP_RESP_DEL_HEADER, field,
-				  (struct slice){0});
-		for (; n > 0; n--) {
-			size_t len;
-
-			memcpy(&len, m->text.p + at, sizeof(len));
-			at += sizeof(len);
-			(void)!mut_header(m, OP_RESP_ADD_HEADER, field,
-					  slice_of(m->text.p + at, len));
-			at += len;
-		}
+	r = mut_header(m, OP_RESP_DEL_HEADER, field, (struct slice){0});
+	for (; n > 0 && r == OK; n--) {
+		memcpy(&len, m->text.p + at, sizeof(len));
+		at += sizeof(len);
+		r = mut_header(m, OP_RESP_ADD_HEADER, field,
+			       slice_of(m->text.p + at, len));
+		at += len;
 	}
-	for (size_t i = 0; i < count_cookies(m); i++) {
+	return r;
+}
+
+static int fold_resp(struct lane *l)
+{
+	struct slice field = slice_str("Set-Cookie");
+	struct mut *m = &l->mut;
+	int r = OK;
+
+	if (resp_loses(l))
+		r = put_staying(l);
+	for (size_t i = 0; i < count_cookies(m) && r == OK; i++) {
 		struct mut_cookie *c = cookie_at(m, i);
 
 		if (!c->resp || c->del)
 			continue;
 		buf_clear(&m->text);
 		buf_add_slice(&m->text, mut_slice(m, c->text, c->text_len));
-		(void)!mut_header(m, OP_RESP_ADD_HEADER, field,
-				  buf_slice(&m->text));
+		r = mut_header(m, OP_RESP_ADD_HEADER, field,
+			       buf_slice(&m->text));
 	}
+	return r;
 }
 
-void mut_fold_cookies(struct lane *l)
+int mut_fold_cookies(struct lane *l)
 {
 	bool side[2] = {false, false};
+	int r = OK;
 
 	for (size_t i = 0; i < count_cookies(&l->mut); i++)
 		side[cookie_at(&l->mut, i)->resp] = true;
 	if (side[0])
-		fold_req(l);
-	if (side[1])
-		fold_resp(l);
+		r = fold_req(l);
+	if (side[1] && r == OK)
+		r = fold_resp(l);
+	return r;
 }
 
 /* --- packing --- */
@@ -315,16 +323,18 @@ static bool has_messages(enum hook hook)
 	       hook != HOOK_WS_MSG && hook != HOOK_WS_CLOSE;
 }
 
-uint32_t mut_pack(struct lane *l, struct buf *out)
+int mut_pack(struct lane *l, struct buf *out)
 {
 	struct mut *m = &l->mut;
 	uint32_t n = 0;
+	int r;
 
 	if (!m->any)
 		return 0;
 	if (has_messages(l->hook)) {
-		if (m->cookies.n)
-			mut_fold_cookies(l);
+		r = m->cookies.n ? mut_fold_cookies(l) : OK;
+		if (r < 0)
+			return r;
 		n += pack_req(m, out);
 		n += pack_resp(m, out);
 	}
@@ -335,5 +345,5 @@ uint32_t mut_pack(struct lane *l, struct buf *out)
 	}
 	if (l->hook != HOOK_FLUSH && l->hook != HOOK_BUS)
 		n += pack_flag(m, OP_CTX_SET_FINISH, out);
-	return n;
+	return (int)n;
 }

@@ -133,6 +133,11 @@ int script_init(struct script *s, struct slice params)
 	s->max_body = take_uint(params, "max_body", s->memory / 4);
 	s->max_value = take_uint(params, "max_value", PROTO_MAX_VALUE);
 	s->max_key = take_uint(params, "max_key", PROTO_MAX_KEY);
+	s->max_artifact = take_uint(params, "max_artifact", 64 << 20);
+	s->max_ops = take_uint(params, "max_ops", PROTO_MAX_OPS);
+	s->max_effects = take_uint(params, "max_effects", PROTO_MAX_EFFECTS);
+	s->max_effect_bytes =
+		take_uint(params, "max_effect_bytes", PROTO_MAX_EFFECT_BYTES);
 	take_map(params, "config", &s->config);
 	take_map(params, "grants", &s->grants);
 	if (buf_error(&s->config) || buf_error(&s->grants))

@@ -24,7 +24,8 @@ struct script {
 	bool keep_globals; /* globals: script */
 	unsigned concurrency;
 	uint64_t timeout_ms, load_timeout_ms, memory;
-	size_t max_body, max_value, max_key;
+	size_t max_body, max_value, max_key, max_artifact;
+	size_t max_ops, max_effects, max_effect_bytes; /* of one run */
 	struct buf config; /* one MessagePack map, or empty */
 	struct buf grants; /* likewise: kind -> prefixes; a kind that is absent
 			    * is not limited */

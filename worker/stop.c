@@ -2,10 +2,13 @@
 /*
  * How whatever runs is stopped. There is no standing hook (it would double the
  * cost of every instruction): the signal handler calls vm_arm(), the hook then
- * looks at the clock at the next instruction and raises, disarms, or collects
- * garbage. Once late it raises at every instruction, so each pcall of the
- * script fails in turn. Loops in C poll. The real limit is SIGKILL from
- * outside; nothing here has to be perfect, only prompt.
+ * looks at the clock at the next instruction and stops, disarms, or collects
+ * garbage. A stop leaves the coroutine as a whole, by a yield, and then the one
+ * that resumed it, so it costs the same however deep pcalls nest, and hooks
+ * stay on for what is closed later. Below a C function that cannot be left so
+ * it raises, at every instruction, and each pcall there fails in turn. Loops in
+ * C poll. The real limit is SIGKILL from outside; nothing here has to be
+ * perfect, only prompt.
  */
 #include "worker/heap.h"
 #include "worker/libs.h"
@@ -73,9 +76,14 @@ static void on_count(lua_State *L, lua_Debug *ar)
 	vm->stop_asked = 0;
 	if (late(vm)) {
 		set_stopping(L);
+		if (lua_isyieldable(L)) {
+			lua_yield(L, 0);
+			return;
+		}
 		lua_getinfo(L, "Sl", ar);
-		luaL_error(L, "%s:%d: " VM_TIMEOUT_TEXT, ar->short_src,
-			   ar->currentline);
+		lua_pushfstring(L, "%s:%d: " VM_TIMEOUT_TEXT, ar->short_src,
+				ar->currentline);
+		lua_error(L);
 	}
 	if (vm->collect)
 		vm_collect(L);
@@ -93,6 +101,8 @@ static void on_count(lua_State *L, lua_Debug *ar)
 void vm_timeout(lua_State *L)
 {
 	set_stopping(L);
+	if (lua_isyieldable(L))
+		lua_yield(L, 0); /* from a C function: does not return */
 	luaL_error(L, VM_TIMEOUT_TEXT);
 	__builtin_unreachable();
 }
@@ -149,6 +159,22 @@ static void leave(struct vm *vm, lua_State *before)
 		arm(before);
 }
 
+/* What a stop that has left co would have raised in it. */
+static void push_late(lua_State *co)
+{
+	if (!lua_checkstack(co, 8)) {
+		lua_pushliteral(co, VM_TIMEOUT_TEXT); /* Lua keeps a reserve */
+		return;
+	}
+	luaL_where(co, 0);
+	if (lua_rawlen(co, -1) == 0) { /* in a C function */
+		lua_pop(co, 1);
+		luaL_where(co, 1);
+	}
+	lua_pushliteral(co, VM_TIMEOUT_TEXT);
+	lua_concat(co, 2);
+}
+
 int vm_resume(struct vm *vm, lua_State *co, int nargs, int *nresults)
 {
 	lua_State *before = enter(vm, co);
@@ -157,7 +183,10 @@ int vm_resume(struct vm *vm, lua_State *co, int nargs, int *nresults)
 	vm->stack_base = __builtin_frame_address(0);
 	status = lua_resume(co, NULL, nargs, nresults);
 	leave(vm, before);
-	return status;
+	if (status != LUA_YIELD || !vm->stopping)
+		return status;
+	push_late(co);
+	return LUA_ERRRUN;
 }
 
 static void deeper(lua_State *L)

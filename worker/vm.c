@@ -188,6 +188,11 @@ void vm_event_end(struct vm *vm, bool restore)
 	vm->stop_asked = 0;
 	vm->stopping = false;
 	vm->depth = 0;
+	if (vm->traced) {
+		lua_pushnil(vm->L);
+		slot_set(vm->L, SLOT_TRACE);
+		vm->traced = false;
+	}
 	if (vm->ids) {
 		lua_pushnil(vm->L);
 		slot_set(vm->L, SLOT_IDS);

@@ -57,6 +57,7 @@ struct vm {
 	uint32_t ids;		/* handed out instead of addresses */
 	bool modules;		/* require() has cached for this environment */
 	bool handling;		/* inside a message handler of xpcall */
+	bool traced;		/* some xpcall of this run kept a traceback */
 	bool seeded;		/* the script chose the seed of math.random */
 	uint64_t random[4], reseed[4];
 };
@@ -101,9 +102,9 @@ void vm_env_set(lua_State *L, int index);
 
 /*
  * Resume the run's own thread (a lua_newthread of vm->L): as lua_resume with
- * vm->running kept right and an earlier vm_arm passed on. A thread that ended
- * in an error while vm->stopping was set must be dropped, not reset and used
- * again: Lua leaves its hooks off.
+ * vm->running kept right and an earlier vm_arm passed on. A thread that was
+ * stopped ends as one with an error does, and must be dropped: its frames still
+ * stand.
  */
 int vm_resume(struct vm *vm, lua_State *co, int nargs,
 	      int *nresults) must_check;
@@ -123,6 +124,10 @@ void vm_arm(struct vm *vm);
 /* End this run as timed out from inside a C function that L called (an
  * answer `timeout` came). Never returns. */
 __attribute__((noreturn)) void vm_timeout(lua_State *L);
+
+/* As luaL_traceback, but of a very deep stack only the innermost levels: to
+ * find its end would take a tenth of a second. */
+void vm_traceback(lua_State *L, lua_State *of, const char *text, int level);
 
 /* The text that the stop raises; convert.h turns it into code timeout by
  * vm->stopping, never by text. */

@@ -8,11 +8,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE = 20 + 1 + MARK_BOOT + 1 };
-
-static const char synced_word[] = "synced";
+enum { LINE = 20 + 1 + MARK_NAME + 1 + 20 + 1 + 1 + 1 + MARK_BOOT + 1 };
 
 static void read_boot(char boot[MARK_BOOT + 1])
 {
@@ -26,22 +25,29 @@ static void read_boot(char boot[MARK_BOOT + 1])
 
 static void read_line(struct mark *m)
 {
-	char line[LINE + 1] = "", when[MARK_BOOT + 1];
-	unsigned long long number;
-	ssize_t n = pread(m->fd, line, LINE, 0);
+	char line[LINE + 1] = "", name[MARK_NAME + 1], boot[MARK_BOOT + 1];
+	unsigned long long writes, size;
+	char kind;
+	bool same;
 
-	if (n != LINE || sscanf(line, "%llu %36s", &number, when) != 2)
+	if (pread(m->fd, line, LINE, 0) != LINE ||
+	    sscanf(line, "%llu %20s %llu %c %36s", &writes, name, &size, &kind,
+		   boot) != 5)
 		return;
-	if (strcmp(when, synced_word) == 0 ||
-	    (strcmp(when, m->boot) == 0 && strcmp(when, "unknown") != 0))
-		m->least = number;
+	same = strcmp(boot, m->boot) == 0 && strcmp(boot, "unknown") != 0;
+	if (same || kind == MARK_SYNCED || kind == MARK_CLOSED)
+		m->writes = writes;
+	if (same || kind == MARK_CLOSED) {
+		strcpy(m->manifest, name);
+		m->size = size;
+	}
 }
 
 void mark_open(struct mark *m, const char *dir)
 {
 	char path[4096];
 
-	*m = (struct mark){.fd = -1};
+	*m = (struct mark){.fd = -1, .manifest_fd = -1};
 	read_boot(m->boot);
 	if ((size_t)snprintf(path, sizeof(path), "%s/sequence", dir) >=
 	    sizeof(path))
@@ -51,21 +57,66 @@ void mark_open(struct mark *m, const char *dir)
 		read_line(m);
 }
 
-void mark_put(struct mark *m, uint64_t number, bool synced)
+static bool read_current(const char *db, char name[MARK_NAME + 1])
 {
+	char path[4096];
+	bool found;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/CURRENT", db);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	found = fscanf(f, "%20s", name) == 1 && !strchr(name, '/');
+	fclose(f);
+	return found;
+}
+
+bool mark_manifest_whole(const struct mark *m, const char *db)
+{
+	char path[4096], name[MARK_NAME + 1];
+	struct stat st;
+
+	/* Where it is not the one that was marked, the database tells. */
+	if (!read_current(db, name) || strcmp(name, m->manifest) != 0)
+		return true;
+	snprintf(path, sizeof(path), "%s/%s", db, name);
+	return stat(path, &st) < 0 || (uint64_t)st.st_size >= m->size;
+}
+
+void mark_watch(struct mark *m, const char *db)
+{
+	char path[4096];
+
+	if (!read_current(db, m->manifest))
+		return;
+	snprintf(path, sizeof(path), "%s/%s", db, m->manifest);
+	m->manifest_fd = open(path, O_RDONLY | O_CLOEXEC);
+}
+
+void mark_put(struct mark *m, uint64_t writes, enum mark_kind kind)
+{
+	struct stat st = {0};
 	char line[LINE + 1];
 
 	if (m->fd < 0)
 		return;
-	snprintf(line, sizeof(line), "%020llu %-36s\n",
-		 (unsigned long long)number, synced ? synced_word : m->boot);
+	/* One that was replaced (it grew too large) is watched no more. */
+	if (m->manifest_fd < 0 || fstat(m->manifest_fd, &st) < 0 ||
+	    st.st_nlink == 0)
+		st.st_size = 0;
+	snprintf(line, sizeof(line), "%020llu %-20.20s %020llu %c %-36s\n",
+		 (unsigned long long)writes, st.st_size ? m->manifest : "-",
+		 (unsigned long long)st.st_size, (char)kind, m->boot);
 	/* A mark that stays behind only notices less. */
 	(void)!pwrite(m->fd, line, LINE, 0);
 }
 
 void mark_close(struct mark *m)
 {
+	if (m->manifest_fd >= 0)
+		close(m->manifest_fd);
 	if (m->fd >= 0)
 		close(m->fd);
-	m->fd = -1;
+	m->fd = m->manifest_fd = -1;
 }

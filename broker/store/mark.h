@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mark: the number of the last acknowledged write, kept beside the database.
+ * mark: how far the database had come, kept beside it.
  *
  * A log that was cut short, or whose last file is missing, opens without a
- * complaint: it looks like the torn end that a kill leaves. Only a number
- * kept elsewhere tells the one from the other.
+ * complaint: it looks like the torn end that a kill leaves. So does a MANIFEST
+ * (RocksDB's list of its files) without its last lines, and then whole tables
+ * are gone. Only what is kept elsewhere tells the one from the other.
  *
- * DIR/sequence, one line: NUMBER, and `synced` when that write is on the disk,
- * else the boot in which it was acknowledged: after a power cut the end of an
- * unsynced log may rightly be gone, after a kill of the process it may not.
+ * DIR/sequence, one line: the number of the last acknowledged write, name and
+ * size of the MANIFEST, a letter, and the boot in which that was written:
+ * after a power cut what was not synced may rightly be gone, after a kill of
+ * the process it may not.
  */
 #ifndef PF_BROKER_STORE_MARK_H
 #define PF_BROKER_STORE_MARK_H
@@ -16,22 +18,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MARK_BOOT = 36 };
+enum { MARK_BOOT = 36, MARK_NAME = 20 };
+
+enum mark_kind {
+	MARK_WRITTEN = 'w', /* holds in this boot */
+	MARK_SYNCED = 's',  /* the writes hold for ever */
+	MARK_CLOSED = 'c',  /* everything does */
+};
 
 struct mark {
 	int fd;			  /* -1: none; then nothing is kept */
-	uint64_t least;		  /* a whole log goes at least this far */
+	int manifest_fd;	  /* of the open database, or -1 */
 	char boot[MARK_BOOT + 1]; /* of now */
+	char manifest[MARK_NAME + 1];
+	uint64_t writes, size; /* at least; 0: nothing is known */
 };
 
 /* Read what is there, and be ready to write. A file that cannot be opened, or
- * says nothing, costs only the check: least is 0. */
+ * says nothing, costs only the check. mark_close() is due. */
 void mark_open(struct mark *m, const char *dir);
+
+/* Before the database in `db` is opened: is its MANIFEST as long as it was?
+ * m->manifest is its name. */
+bool mark_manifest_whole(const struct mark *m, const char *db);
+
+/* The database is open: watch its MANIFEST. */
+void mark_watch(struct mark *m, const char *db);
 
 /* Writes up to that number are acknowledged from now on. One short write into
  * the page cache, over what was there. */
-void mark_put(struct mark *m, uint64_t number, bool synced);
+void mark_put(struct mark *m, uint64_t writes, enum mark_kind kind);
 
-void mark_close(struct mark *m); /* also one that was never opened: fd -1 */
+void mark_close(struct mark *m);
 
 #endif

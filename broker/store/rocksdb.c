@@ -7,8 +7,8 @@
  * DIR/db     the database. It is created as DIR/db.new and renamed, and is
  *            otherwise never created: a database that lost its CURRENT file
  *            must be refused, not taken for a new one.
- * DIR/sequence  the number of the last acknowledged write (mark.h): fewer at
- *            the next open means that the end of the log is lost.
+ * DIR/sequence  how far it had come (mark.h): less at the next open means
+ *            that the end of the log, or of the list of files, is lost.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,8 +56,12 @@ static const char *tail(const char *s, const char *prefix)
 /* The library tells errors by text only. Takes err; fills why. */
 static int fate(char *err, const char *path, char why[STORE_WHY])
 {
+	char *old = strstr(err, ".ldb");
 	int r = ERR_IO;
 
+	/* A missing table is looked for under its old name last. */
+	if (old)
+		memcpy(old, ".sst", 4);
 	if (tail(err, "Corruption") || strstr(err, "No such file") ||
 	    tail(err, "Invalid argument"))
 		r = ERR_CORRUPT;
@@ -194,17 +198,22 @@ static int create(struct engine *e, char why[STORE_WHY])
 	return sync_dir(e->dir, why);
 }
 
+static void put_mark(struct engine *e, enum mark_kind kind)
+{
+	mark_put(&e->mark, rocksdb_get_latest_sequence_number(e->db), kind);
+}
+
 static int check_mark(struct engine *e, char why[STORE_WHY])
 {
 	uint64_t now = rocksdb_get_latest_sequence_number(e->db);
 
-	if (now >= e->mark.least)
+	if (now >= e->mark.writes)
 		return OK;
 	snprintf(why, STORE_WHY,
 		 "%.160s: the log ends at write %llu of %llu: its end is lost "
 		 "(to go on without it, remove %.160s/sequence)",
 		 e->path, (unsigned long long)now,
-		 (unsigned long long)e->mark.least, e->dir);
+		 (unsigned long long)e->mark.writes, e->dir);
 	return ERR_CORRUPT;
 }
 
@@ -229,17 +238,55 @@ static int check_tables(struct engine *e, char why[STORE_WHY])
 	return err ? fate(err, e->path, why) : OK;
 }
 
+/* Which log file it choked on, the library tells its own log only. */
+static void name_culprit(const struct engine *e, char why[STORE_WHY])
+{
+	size_t n = strlen(why);
+	char line[4096];
+	FILE *f;
+
+	snprintf(line, sizeof(line), "%s/LOG", e->path);
+	f = fopen(line, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		char *end = strstr(line, ".log: dropping"), *start = end;
+
+		if (!end)
+			continue;
+		while (start > line && start[-1] != '/')
+			start--;
+		end[strlen(".log")] = 0;
+		snprintf(why + n, STORE_WHY - n, " (in %s)", start);
+		break;
+	}
+	if (f)
+		fclose(f);
+}
+
 static int open_db(struct engine *e, char why[STORE_WHY])
 {
 	char *err = NULL;
 	int r;
 
 	mark_open(&e->mark, e->dir);
+	if (!mark_manifest_whole(&e->mark, e->path)) {
+		snprintf(why, STORE_WHY, "%.400s/%s: its end is lost", e->path,
+			 e->mark.manifest);
+		return ERR_CORRUPT;
+	}
 	e->db = rocksdb_open(e->options, e->path, &err);
-	if (err)
-		return fate(err, e->path, why);
+	if (err) {
+		r = fate(err, e->path, why);
+		name_culprit(e, why);
+		return r;
+	}
 	r = check_mark(e, why);
-	return r < 0 ? r : check_tables(e, why);
+	if (r == OK)
+		r = check_tables(e, why);
+	if (r == OK) {
+		mark_watch(&e->mark, e->path);
+		put_mark(e, MARK_WRITTEN);
+	}
+	return r;
 }
 
 static void rocks_close(struct engine *e)
@@ -251,9 +298,7 @@ static void rocks_close(struct engine *e)
 		if (err)
 			log_error("store", "%s: %s", e->path, err);
 		else
-			mark_put(&e->mark,
-				 rocksdb_get_latest_sequence_number(e->db),
-				 true);
+			put_mark(e, MARK_CLOSED);
 		free(err);
 		rocksdb_close(e->db);
 	}
@@ -284,7 +329,7 @@ static int rocks_open(struct engine **out, const char *dir,
 
 	if (!e)
 		return ERR_NOMEM;
-	e->lock = e->mark.fd = -1;
+	e->lock = e->mark.fd = e->mark.manifest_fd = -1;
 	e->dir = strdup(dir);
 	e->path = malloc(strlen(dir) + sizeof("/db"));
 	if (!e->dir || !e->path)
@@ -443,7 +488,7 @@ static int rocks_commit(struct engine *e, bool sync, char why[STORE_WHY])
 	rocksdb_writebatch_clear(e->batch);
 	if (err)
 		return fate(err, e->path, why);
-	mark_put(&e->mark, rocksdb_get_latest_sequence_number(e->db), sync);
+	put_mark(e, sync ? MARK_SYNCED : MARK_WRITTEN);
 	return OK;
 }
 

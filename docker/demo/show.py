@@ -121,8 +121,8 @@ def show_kill(number):
         wait(lambda: (counter_worker() or {"pid": pid})["pid"] != pid,
              "a new worker")
         worker = counter_worker()
-        say(f"  pinfoldd has put {worker['pid']} in its place: "
-            f"{worker['restarts'] - restarts} restarts")
+        say(f"  pinfoldd has put {worker['pid']} in its place, "
+            f"restart {worker['restarts'] - restarts}")
     expect(worker["restarts"] == restarts + KILLS, "as many restarts as kills")
     _, _, seen = get(PROXY, "/after")
     expect(request_number(seen) == number + 1, "the count went on")

@@ -28,7 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lib.pinfold import Pinfold  # noqa: E402
+from lib.pinfold import Pinfold, running  # noqa: E402
 from lib.rpc import RpcError  # noqa: E402
 from lib.wait import until  # noqa: E402
 
@@ -179,16 +179,7 @@ def verify(broker, model, start, answered):
 
 
 def gone(pids):
-    """None of them runs any more; what awaits its reaper has ended."""
     return not any(running(pid) for pid in pids)
-
-
-def running(pid):
-    try:
-        stat = Path("/proc", str(pid), "stat").read_text(errors="replace")
-    except OSError:
-        return False
-    return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
 
 
 def one_cycle(broker, model, dice):

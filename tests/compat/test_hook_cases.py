@@ -676,3 +676,43 @@ def test_what_is_not_granted_is_refused_at_the_call(pinfold):
     result = broker.client().call("close", [full_event("close")])
     assert result["errors"] == []
     assert broker.control_client().call("kv.get", ["own:a"]) == b"1"
+
+
+def test_limits_of_a_run_are_settings(pinfold):
+    broker = pinfold({"limits": {"ops": 2, "effects": 3, "max_artifact": 4}},
+                     scripts={"s": {"close": """
+        for i = 1, 3 do kv.set("k" .. i, "v") end
+        local ok, text = pcall(kv.set, "k4", "v")
+        assert(not ok and text:find("too_large"), text)
+        local ok, text = artifacts.write("a", "12345")
+        assert(ok == false and text:find("too_large"), text)""",
+                                    "before_request": """
+        for i = 1, 3 do mut.req.add_header("X", i) end"""}})
+    client = broker.client()
+    assert client.call("close", [full_event("close")])["errors"] == []
+    error = client.error("before_request", [full_event("before_request")])
+    assert error.code == "script_error" and "too_large" in error.message
+
+
+def test_an_artifact_that_is_not_granted_cannot_be_read_by_number(pinfold):
+    from pathlib import Path
+    fake = Path(__file__).resolve().parents[1] / "lib" / "fake_worker.py"
+    thief = """
+def run(w, id, p):
+    error, stat = w.call("artifact.stat", id, "mine")
+    if stat is None:
+        _, blob = w.call("artifact.put", id, None, b"m")
+        w.answer(id, [], [["artifact.write", "mine", blob, 1]])
+        return
+    good = w.call("artifact.read", id, stat[1], 0, 9)
+    bad = w.call("artifact.read", id, stat[1] + 1, 0, 9)
+    w.answer(id, [["req.set_path", "/%s/%s" % (good[1].decode(),
+                                               bad[0]["code"])]])
+"""
+    broker = pinfold({"worker": str(fake)}, {"t": {"before_request": thief}},
+                     {"t": {"grants": {"artifacts": ["mine"]}}})
+    client = broker.client()
+    event = [full_event("before_request")]
+    assert client.call("before_request", event)["ops"] == []
+    assert client.call("before_request", event)["ops"] == \
+        [["req.set_path", "/m/denied"]]

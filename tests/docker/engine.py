@@ -29,7 +29,7 @@ HIDDEN = [Path("/etc/docker"), Path("/run/containerd")]
 CGROUPS = Path("/sys/fs/cgroup")
 START_TIMEOUT = 60
 STOP_TIMEOUT = 60
-BUILD_TIMEOUT = 1200
+BUILD_TIMEOUT = 2400
 COMMAND_TIMEOUT = 120
 
 

@@ -8,17 +8,68 @@ import sys
 import pytest
 
 from lib.events import full_event
-from lib.pinfold import ROOT, Pinfold
+from lib.pinfold import ROOT, Pinfold, program
 
 SCRIPTS = (ROOT / "docs/scripts.md").read_text()
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 PROTOCOL = (ROOT / "proto/PROTOCOL.md").read_text()
+SECURITY = (ROOT / "SECURITY.md").read_text()
+EXAMPLE = ROOT / "docs/pinfold.example.yaml"
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "proto/PROTOCOL.md",
+         *ROOT.glob("clients/*/README.md")]
 EXAMPLES = re.findall(r"^```lua (\w+)\n(.*?)^```$", SCRIPTS, re.M | re.S)
 DATA = {"blocked.txt": "a\n", "lists/a.txt": "1\n"}
+
+# What examples need for their arrows: `EXPRESSION --> VALUES` is compared,
+# `CALL --> error: TEXT` must raise that.
+PRELUDE = """
+local function alike(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for k, v in pairs(a) do if not alike(v, b[k]) then return false end end
+  for k in pairs(b) do if a[k] == nil then return false end end
+  return true
+end
+local function expect(line, got, want)
+  got.n, want.n = nil, nil
+  if not alike(got, want) then
+    error(("%s\\n  gives %s"):format(line, json.encode(got)), 0)
+  end
+end
+local function raises(line, text, f)
+  local ok, message = pcall(f)
+  if ok or not tostring(message):find(text, 1, true) then
+    error(("%s\\n  gives %s"):format(line, tostring(message)), 0)
+  end
+end
+"""
+
+
+def with_checks(text):
+    """The arrows of an example as calls of PRELUDE's functions."""
+    lines = []
+    for line in text.splitlines():
+        found = re.fullmatch(r"\s*(.+?)\s+--> (.+)", line)
+        if not found:
+            lines.append(line)
+            continue
+        expression, wanted = found.groups()
+        shown = lua_text(line.strip())
+        if wanted.startswith("error: "):
+            lines.append(f"raises({shown}, {lua_text(wanted[7:])}, "
+                         f"function() return {expression} end)")
+        else:
+            lines.append(f"expect({shown}, table.pack({expression}), "
+                         f"table.pack({wanted}))")
+    return PRELUDE + "\n".join(lines)
+
+
+def lua_text(text):
+    return f"[==[{text}]==]"
 
 
 def test_there_are_examples():
     assert len(EXAMPLES) >= 20
+    assert sum(text.count("-->") for _, text in EXAMPLES) >= 100
 
 
 @pytest.mark.parametrize("hook, text", EXAMPLES,
@@ -26,7 +77,7 @@ def test_there_are_examples():
                               in enumerate(EXAMPLES)])
 def test_example(hook, text):
     """Each runs to its end, with an event that has everything."""
-    done = text + '\nlog.audit("example ran")\n'
+    done = with_checks(text) + '\nlog.audit("example ran")\n'
     scripts = {"example": {hook: done},
                "other": {"close": "bus.emit('doc', {a = 1})",
                          "connect": "error('for error.lua')"}}
@@ -50,14 +101,93 @@ def test_every_function_has_an_example():
         assert f"{name}(" in code, name
 
 
-def test_every_configuration_key_is_documented():
+def configuration_keys():
     source = "".join((ROOT / "broker" / name).read_text()
                      for name in ("conf.c", "conf_script.c"))
     keys = set(re.findall(r'\b(?:CONF_KEY|CAUSE)\("(\w+)"', source))
     assert len(keys) > 40
-    missing = {key for key in keys
+    return keys
+
+
+def test_every_configuration_key_is_documented():
+    missing = {key for key in configuration_keys()
                if not re.search(rf"\b{key}\b", CONFIGURATION)}
     assert missing == set()
+
+
+def test_example_configuration_is_accepted():
+    done = subprocess.run([str(program("pinfoldd")), "-c", str(EXAMPLE),
+                           "--check"], timeout=60, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    for name in ("blocker", "headers", "counter", "redactor"):
+        assert f"{name}: ok" in done.stdout
+
+
+def test_example_configuration_has_every_key():
+    text = EXAMPLE.read_text()
+    missing = {key for key in configuration_keys()
+               if not re.search(rf"^ *\w*:? *\b{key}:|[{{ ]{key}:", text, re.M)}
+    assert missing == {"plugins", "providers"}  # Burro's, and for later
+
+
+def test_limits_of_the_example_are_those_of_the_page():
+    limits = re.search(r"^limits:\n(.*?)^$", EXAMPLE.read_text(), re.M | re.S)[1]
+    rows = re.findall(r"^  (\w+): (\S+)$", limits, re.M)
+    assert len(rows) >= 14
+    for key, value in rows:
+        row = re.search(rf"^\| {key} \| (\S+) \|", CONFIGURATION, re.M)
+        assert row and row[1] == value, key
+
+
+def table(text, heading):
+    """First cells of the table that comes first behind a heading."""
+    part = text[text.index(f"## {heading}\n"):]
+    rows = re.search(r"^\|.*\n\|[-|]+\n((?:\|.*\n)+)", part, re.M)[1]
+    return [re.match(r"\| (.*?) \|", row)[1] for row in rows.splitlines()]
+
+
+def words(cells):
+    return [word for cell in cells for word in cell.split(", ")]
+
+
+def test_layers_are_those_of_the_sandbox():
+    source = (ROOT / "worker/sandbox.c").read_text()
+    layers = re.findall(r'^\t\{"(\w+)", (?:true|false), ', source, re.M)
+    assert len(layers) >= 15
+    assert words(table(SECURITY, "What holds a script: layers")) == layers
+
+
+def test_system_calls_are_those_of_the_policy():
+    source = (ROOT / "worker/policy.h").read_text().split("POLICY_SANITIZED\n")[0]
+    calls = set(re.findall(r'SYS_(\w+),', source))
+    assert len(calls) >= 9
+    assert sorted(words(table(SECURITY, "System calls"))) == sorted(calls)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        other = (page.parent / file) if file else page
+        assert other.exists(), target
+        if anchor:
+            assert anchor in anchors(other.read_text()), target
+
+
+def anchors(text):
+    heads = re.findall(r"^#+ (.*)$", text, re.M)
+    return [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-")
+            for head in heads]
+
+
+def test_every_page_is_reached_from_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    for page in ROOT.glob("docs/*.md"):
+        assert f"(docs/{page.name})" in readme, page.name
 
 
 def names(file, start, least):

@@ -51,10 +51,11 @@ class Pinfold:
     data      {FILE: text or bytes} of the read-only data store
     dir       use this directory and leave it there; else a new one, removed
               by `close`
+    prefix    command in front of pinfoldd's, which must become it by exec
     """
 
     def __init__(self, config=None, scripts=None, settings=None, data=None,
-                 dir=None, env=None):
+                 dir=None, env=None, prefix=()):
         self._own_dir = dir is None
         self.dir = Path(dir or tempfile.mkdtemp(prefix="pf-"))
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -63,6 +64,7 @@ class Pinfold:
         self.config_file = self.dir / "pinfold.yaml"
         self.log_file = self.dir / "pinfoldd.log"
         self.env = env
+        self.prefix = list(prefix)
         self.process = None
         self.stdout = []
         self._reader = None
@@ -146,7 +148,8 @@ class Pinfold:
         env = dict(os.environ, **(self.env or {}))
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [str(program("pinfoldd")), "-c", str(self.config_file)],
+                [*self.prefix, str(program("pinfoldd")), "-c",
+                 str(self.config_file)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                 env=env, cwd=self.dir)
         self._reader = threading.Thread(target=self._read_stdout, daemon=True,
@@ -250,6 +253,15 @@ class Pinfold:
     def children(self):
         """{pid: program name} of its live children, workers among them."""
         return children_of(self.pid)
+
+
+def running(pid):
+    """Is there such a process? One that only awaits its reaper has ended."""
+    try:
+        stat = Path("/proc", str(pid), "stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
 
 
 def children_of(parent):

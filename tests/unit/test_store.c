@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <sys/stat.h>
-
 #include "tests/unit/store_room.h"
 
 static struct slice s(const char *text)

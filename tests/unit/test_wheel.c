@@ -69,12 +69,17 @@ static void run_for(uint64_t ms)
 	uv_run(&loop, UV_RUN_DEFAULT);
 }
 
-/* Until `n` have fired; the test's own timeout is the only limit. */
+/*
+ * Until `n` have fired; the test's own timeout is the only limit. Without
+ * UV_RUN_ONCE, which runs timers and may then wait for the next ones.
+ */
 static void run_until(unsigned n)
 {
 	uv_ref((uv_handle_t *)&wheel.timer);
-	while (total < n)
-		uv_run(&loop, UV_RUN_ONCE);
+	while (total < n) {
+		uv_run(&loop, UV_RUN_NOWAIT);
+		uv_sleep(1);
+	}
 	uv_unref((uv_handle_t *)&wheel.timer);
 }
 
@@ -156,6 +161,22 @@ Test(wheel, starting_again_moves_the_deadline)
 	start(0, 5);
 	run_until(2);
 	cr_assert_eq(early, 0);
+}
+
+/* The look-out for the next deadline passes over 64 empty slots at a time. */
+Test(wheel, the_first_slot_behind_empty_ones)
+{
+	uint64_t now, tick;
+
+	uv_update_time(&loop);
+	now = uv_now(&loop);
+	tick = (now / WHEEL_GRAIN_MS / 64 + 2) * 64;
+	start(0, tick * WHEEL_GRAIN_MS - now);
+	start(1, 1);
+	run_until(1);
+	cr_assert_eq(fired[1], 1);
+	cr_assert_eq(wheel.armed_ms, tick * WHEEL_GRAIN_MS);
+	run_until(2);
 }
 
 Test(wheel, zero_is_soon_but_not_now)
