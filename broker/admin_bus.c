@@ -35,17 +35,7 @@ static int on_event(void *arg, const struct bus_event *e)
 	}
 	out = link_out(link);
 	rpc_notification(out, "bus.event", 1);
-	pack_map(out, 5);
-	pack_cstr(out, "seq");
-	pack_uint(out, e->seq);
-	pack_cstr(out, "time");
-	pack_uint(out, e->time_ms);
-	pack_cstr(out, "name");
-	pack_text(out, e->name);
-	pack_cstr(out, "from");
-	pack_text(out, e->from);
-	pack_cstr(out, "data");
-	pack_raw(out, e->data);
+	bus_pack(out, e);
 	return OK;
 }
 

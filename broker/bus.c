@@ -109,6 +109,21 @@ static bool decode(struct slice value, struct bus_event *e)
 	return c.error == 0;
 }
 
+void bus_pack(struct buf *out, const struct bus_event *event)
+{
+	pack_map(out, 5);
+	pack_cstr(out, "seq");
+	pack_uint(out, event->seq);
+	pack_cstr(out, "time");
+	pack_uint(out, event->time_ms);
+	pack_cstr(out, "name");
+	pack_text(out, event->name);
+	pack_cstr(out, "from");
+	pack_text(out, event->from);
+	pack_cstr(out, "data");
+	pack_raw(out, event->data);
+}
+
 bool bus_name_matches(struct slice pattern, struct slice name)
 {
 	if (pattern.n && pattern.p[pattern.n - 1] == '*')

@@ -97,6 +97,9 @@ void bus_resume(struct bus_sub *sub);
 /* No callback any more. NULL is allowed. */
 void bus_unsubscribe(struct bus_sub *sub);
 
+/* The event as clients and bus.lua get it: {seq, time, name, from, data}. */
+void bus_pack(struct buf *out, const struct bus_event *event);
+
 /* The next number, and how many events were delivered to scripts no more
  * because of their hops. */
 uint64_t bus_next_seq(const struct bus *bus);

@@ -23,15 +23,29 @@ static void fail_run(struct run *run, enum code code, const char *message)
 
 /* ---- handing out ------------------------------------------------------- */
 
-static struct child *least_busy(const struct crew *crew)
+/*
+ * What a dead worker has handed back goes to the next one alone, as many as it
+ * has lanes: an event that kills is then among the oldest, and found, instead
+ * of killing one worker for each event before it.
+ */
+static bool has_room(const struct child *c, const struct run *run)
+{
+	bool careful = run->tries > 0;
+
+	if (!careful && !list_empty(&c->sent))
+		careful =
+			container_of(c->sent.prev, struct run, node)->tries > 1;
+	return child_has_room(c, careful ? 0 : CREW_AHEAD);
+}
+
+static struct child *least_busy(const struct crew *crew, const struct run *run)
 {
 	struct child *best = NULL;
 
 	for (unsigned i = 0; i < crew->nworkers; i++) {
 		struct child *c = crew->workers[i];
 
-		if (c && child_has_room(c, CREW_AHEAD) &&
-		    (!best || c->nsent < best->nsent))
+		if (c && has_room(c, run) && (!best || c->nsent < best->nsent))
 			best = c;
 	}
 	return best;
@@ -77,7 +91,7 @@ void crew_submit(struct crew *crew, struct run *run)
 					   : "the script has no worker");
 		return;
 	}
-	c = crew->nqueue ? NULL : least_busy(crew);
+	c = crew->nqueue ? NULL : least_busy(crew, run);
 	if (c)
 		child_send(c, run);
 	else if (crew->nqueue >= CREW_QUEUE ||
@@ -102,7 +116,8 @@ static void on_room(struct child *c, void *arg)
 {
 	struct crew *crew = arg;
 
-	while (crew->nqueue && child_has_room(c, CREW_AHEAD))
+	while (crew->nqueue &&
+	       has_room(c, container_of(crew->queue.next, struct run, node)))
 		child_send(c, dequeue(crew));
 }
 

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #include "lib/log.h"
-#include "proto/pack.h"
 
 struct feed {
 	struct chain_house *chains;
@@ -39,21 +38,6 @@ static void on_done(struct event *ev)
 	maybe_free(f);
 }
 
-static void pack_event(struct buf *out, const struct bus_event *e)
-{
-	pack_map(out, 5);
-	pack_cstr(out, "seq");
-	pack_uint(out, e->seq);
-	pack_cstr(out, "time");
-	pack_uint(out, e->time_ms);
-	pack_cstr(out, "name");
-	pack_text(out, e->name);
-	pack_cstr(out, "from");
-	pack_text(out, e->from);
-	pack_cstr(out, "data");
-	pack_raw(out, e->data);
-}
-
 static int on_event(void *arg, const struct bus_event *e)
 {
 	struct feed *f = arg;
@@ -62,7 +46,7 @@ static int on_event(void *arg, const struct bus_event *e)
 
 	if (f->busy)
 		return ERR_FULL;
-	pack_event(&map, e);
+	bus_pack(&map, e);
 	ev = event_new(f->chains);
 	if (!ev || buf_error(&map) < 0 ||
 	    event_fill(ev, buf_slice(&map), buf_slice(&map),

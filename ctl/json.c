@@ -6,6 +6,7 @@
  */
 #include "ctl/json.h"
 
+#include "lib/base64.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -176,42 +177,18 @@ static void string_value(struct reader *r)
 	buf_fini(&text);
 }
 
-/* ---- base64 ------------------------------------------------------------ */
-
-static int digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 int base64_read(struct slice s, struct buf *out)
 {
-	size_t pad = 0;
+	ptrdiff_t n, wrong;
+	uint8_t *room;
 
-	if (s.n % 4 != 0)
+	if (buf_reserve(out, base64_room(s.n), &room) < 0)
+		return buf_error(out);
+	n = base64_decode(s, room, &wrong);
+	if (n < 0)
 		return ERR_FORMAT;
-	while (pad < 2 && pad < s.n && s.p[s.n - 1 - pad] == '=')
-		pad++;
-	for (size_t i = 0; i < s.n; i += 4) {
-		size_t digits = i + 4 == s.n ? 4 - pad : 4;
-		uint32_t v = 0;
-
-		for (size_t k = 0; k < 4; k++) {
-			int d = k < digits ? digit(s.p[i + k]) : 0;
-
-			if (d < 0)
-				return ERR_FORMAT;
-			v = v << 6 | (uint32_t)d;
-		}
-		for (size_t k = 0; k + 1 < digits; k++)
-			buf_add_byte(out, (uint8_t)(v >> (16 - 8 * k)));
-	}
-	return buf_error(out);
+	buf_commit(out, (size_t)n);
+	return OK;
 }
 
 /* ---- the rest ---------------------------------------------------------- */

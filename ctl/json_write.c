@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "ctl/json.h"
+#include "lib/base64.h"
 #include "proto/unpack.h"
 
 /* Where the value stands; pretty < 0: all on one line. */
@@ -19,23 +20,12 @@ struct writer {
 
 void base64_write(struct slice s, struct buf *out)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint8_t *room;
 
-	for (size_t i = 0; i < s.n; i += 3) {
-		size_t left = s.n - i;
-		uint32_t v = (uint32_t)s.p[i] << 16;
-
-		if (left > 1)
-			v |= (uint32_t)s.p[i + 1] << 8;
-		if (left > 2)
-			v |= s.p[i + 2];
-		buf_add_byte(out, (uint8_t)digits[v >> 18]);
-		buf_add_byte(out, (uint8_t)digits[v >> 12 & 63]);
-		buf_add_byte(out,
-			     left > 1 ? (uint8_t)digits[v >> 6 & 63] : '=');
-		buf_add_byte(out, left > 2 ? (uint8_t)digits[v & 63] : '=');
-	}
+	if (buf_reserve(out, base64_size(s.n), &room) < 0)
+		return;
+	base64_encode(s, (char *)room);
+	buf_commit(out, base64_size(s.n));
 }
 
 void json_write_string(struct slice s, struct buf *out)

@@ -1,115 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * base64: the standard alphabet with padding; line ends are skipped when
- * decoding. Errors name the byte as Go's decoder counts it, since scripts
- * were written against that.
+ * base64: lib/base64.h for scripts.
  */
+#include "lib/base64.h"
+
 #include "worker/libs.h"
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			       "abcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static void encode_group(const uint8_t *in, size_t n, char out[4])
+static int encode(lua_State *L)
 {
-	uint32_t bits = (uint32_t)in[0] << 16;
-
-	if (n > 1)
-		bits |= (uint32_t)in[1] << 8;
-	if (n > 2)
-		bits |= in[2];
-	out[0] = alphabet[bits >> 18];
-	out[1] = alphabet[bits >> 12 & 63];
-	out[2] = n > 1 ? alphabet[bits >> 6 & 63] : '=';
-	out[3] = n > 2 ? alphabet[bits & 63] : '=';
-}
-
-static int base64_encode(lua_State *L)
-{
-	size_t n, size;
-	const uint8_t *in = (const uint8_t *)luaL_checklstring(L, 1, &n);
+	struct slice in;
 	luaL_Buffer b;
 	char *out;
 
-	size = (n + 2) / 3 * 4;
-	vm_room(L, size * 2);
-	out = luaL_buffinitsize(L, &b, size);
-	for (size_t i = 0; i < n; i += 3, out += 4)
-		encode_group(in + i, n - i, out);
-	luaL_pushresultsize(&b, size);
+	in.p = (const uint8_t *)luaL_checklstring(L, 1, &in.n);
+	vm_room(L, base64_size(in.n) * 2);
+	out = luaL_buffinitsize(L, &b, base64_size(in.n));
+	base64_encode(in, out);
+	luaL_pushresultsize(&b, base64_size(in.n));
 	return 1;
 }
 
-static int value_of(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-static size_t skip_ends(struct slice in, size_t i)
-{
-	while (i < in.n && (in.p[i] == '\n' || in.p[i] == '\r'))
-		i++;
-	return i;
-}
-
-/* The group's padding begins at i - 1, after `have` characters. The offset
- * that is wrong, or -1. */
-static ptrdiff_t check_padding(struct slice in, size_t i, int have)
-{
-	if (have < 2)
-		return (ptrdiff_t)i - 1;
-	if (have == 2) {
-		i = skip_ends(in, i);
-		if (i == in.n)
-			return (ptrdiff_t)in.n;
-		if (in.p[i] != '=')
-			return (ptrdiff_t)i - 1;
-		i++;
-	}
-	i = skip_ends(in, i);
-	return i < in.n ? (ptrdiff_t)i : -1;
-}
-
-/* Bytes written, or -1 with the offset in *wrong. */
-static ptrdiff_t decode(struct slice in, uint8_t *out, ptrdiff_t *wrong)
-{
-	uint8_t *from = out;
-	uint32_t bits = 0;
-	int have = 0;
-	size_t i = 0;
-
-	while ((i = skip_ends(in, i)) < in.n) {
-		int value = value_of(in.p[i++]);
-
-		if (value < 0) {
-			*wrong = in.p[i - 1] == '=' ? check_padding(in, i, have)
-						    : (ptrdiff_t)i - 1;
-			if (*wrong >= 0)
-				return -1;
-			*out++ = (uint8_t)(bits >> (have * 6 - 8));
-			if (have == 3)
-				*out++ = (uint8_t)(bits >> 2);
-			return out - from;
-		}
-		bits = bits << 6 | (uint32_t)value;
-		if (++have == 4) {
-			*out++ = (uint8_t)(bits >> 16);
-			*out++ = (uint8_t)(bits >> 8);
-			*out++ = (uint8_t)bits;
-			have = 0;
-			bits = 0;
-		}
-	}
-	*wrong = (ptrdiff_t)in.n - have;
-	return have ? -1 : out - from;
-}
-
-static int base64_decode(lua_State *L)
+static int decode(lua_State *L)
 {
 	struct slice in;
 	ptrdiff_t n, wrong = 0;
@@ -118,8 +29,8 @@ static int base64_decode(lua_State *L)
 
 	in.p = (const uint8_t *)luaL_checklstring(L, 1, &in.n);
 	vm_room(L, in.n * 2);
-	out = (uint8_t *)luaL_buffinitsize(L, &b, in.n / 4 * 3 + 3);
-	n = decode(in, out, &wrong);
+	out = (uint8_t *)luaL_buffinitsize(L, &b, base64_room(in.n));
+	n = base64_decode(in, out, &wrong);
 	if (n >= 0) {
 		luaL_pushresultsize(&b, (size_t)n);
 		return 1;
@@ -132,8 +43,8 @@ static int base64_decode(lua_State *L)
 void open_base64(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{"decode", base64_decode},
-		{"encode", base64_encode},
+		{"decode", decode},
+		{"encode", encode},
 		{NULL, NULL},
 	};
 

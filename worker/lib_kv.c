@@ -3,6 +3,7 @@
  * lib_kv: kv.get get_base64 set delete list incr cas. Writes are effects and
  * cost no call; reads see them first; incr and cas act at once in the broker.
  */
+#include "lib/base64.h"
 #include "proto/pack.h"
 #include "proto/unpack.h"
 #include "worker/convert.h"
@@ -20,26 +21,10 @@ static int missing(lua_State *L)
 
 static void push_base64(lua_State *L, struct slice s)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklm"
-				     "nopqrstuvwxyz0123456789+/";
 	luaL_Buffer b;
-	char *p = luaL_buffinitsize(L, &b, (s.n + 2) / 3 * 4);
-	char *out = p;
 
-	for (size_t i = 0; i < s.n; i += 3) {
-		size_t left = s.n - i;
-		uint32_t v = (uint32_t)s.p[i] << 16;
-
-		if (left > 1)
-			v |= (uint32_t)s.p[i + 1] << 8;
-		if (left > 2)
-			v |= s.p[i + 2];
-		*out++ = digits[v >> 18];
-		*out++ = digits[v >> 12 & 63];
-		*out++ = left > 1 ? digits[v >> 6 & 63] : '=';
-		*out++ = left > 2 ? digits[v & 63] : '=';
-	}
-	luaL_pushresultsize(&b, (size_t)(out - p));
+	base64_encode(s, luaL_buffinitsize(L, &b, base64_size(s.n)));
+	luaL_pushresultsize(&b, base64_size(s.n));
 }
 
 static int give(lua_State *L, struct slice value, bool base64)

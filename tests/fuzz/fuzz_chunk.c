@@ -7,27 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/libs.h"
+#include "tests/fuzz/vm_state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct vm vm;
-
-static lua_State *state(void)
-{
-	static const struct vm_ops ops;
-
-	if (!vm.L)
-		must(vm_open(&vm, &ops, NULL) == 0);
-	vm_event_begin(&vm, 0);
-	vm_env_push(&vm, vm.L);
-	lua_settop(vm.L, 0);
-	return vm.L;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	lua_State *L = state();
+	lua_State *L = vm_state();
 	lua_State *co;
 	int n;
 

@@ -8,23 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/libs.h"
+#include "tests/fuzz/vm_state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct vm vm;
-
-static lua_State *state(void)
-{
-	static const struct vm_ops ops;
-
-	if (!vm.L)
-		must(vm_open(&vm, &ops, NULL) == 0);
-	vm_event_begin(&vm, 0);
-	vm_env_push(&vm, vm.L);
-	lua_settop(vm.L, 0);
-	return vm.L;
-}
 
 static void call(lua_State *L, const char *name, int nargs)
 {
@@ -42,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint8_t *end = size ? memchr(data, '\n', size) : NULL;
 	size_t n = end ? (size_t)(end - data) : size;
-	lua_State *L = state();
+	lua_State *L = vm_state();
 
 	lua_pushlstring(L, end ? (const char *)end + 1 : "",
 			end ? size - n - 1 : 0);

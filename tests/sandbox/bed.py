@@ -55,7 +55,7 @@ SCRIPTS = {
                "lib/raises": "error(setmetatable({}, {__tostring = function() "
                              "while true do end end}))"},
     "keeper": {"before_response": ATTACK},
-    "lanes": {"after_request": ATTACK},
+    "lanes": {"after_request": ATTACK, "lib/state": MODULE},
     "slow": {"connect": ATTACK},
 }
 SETTINGS = {
