@@ -11,16 +11,22 @@
 #                 docker/ with an engine of its own (root, some minutes)
 #   make bench    install what is missing, build, measure beside other systems
 #   make chaos    kill and stop workers under load for CHAOS_SECONDS (60)
+#   make kill-cycles  kill the whole broker while it writes, CYCLES (1000)
+#                 times or for CYCLE_SECONDS (600); nothing may be lost
+#   make mutants  MUTANTS (500) damaged databases: refused by name, or intact
 #   make fuzz     run every fuzz target for SECONDS each (default 30)
 #   make format   lay out every C file as .clang-format says
 #   make clean    remove build/
 
 SECONDS ?= 30
 CHAOS_SECONDS ?= 60
+CYCLES ?= 1000
+CYCLE_SECONDS ?= 600
+MUTANTS ?= 500
 JOBS ?= $(shell nproc)
 PYTHON = /usr/bin/python3
 
-.PHONY: build deps demo test test-docker bench bench-record chaos fuzz format clean asan
+.PHONY: build deps demo test test-docker bench bench-record chaos kill-cycles mutants fuzz format clean asan
 .DEFAULT_GOAL := build
 
 build:
@@ -64,6 +70,13 @@ chaos:
 	@tools/deps build demo
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/chaos/chaos.py --seconds $(CHAOS_SECONDS)
+
+kill-cycles mutants:
+	@tools/deps build demo
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/chaos/$(if $(filter mutants,$@),mutants.py --mutants \
+		$(MUTANTS),kill_cycles.py --cycles $(CYCLES) \
+		--seconds $(CYCLE_SECONDS))
 
 fuzz:
 	@tools/deps build fuzz

@@ -121,12 +121,12 @@ static void on_room(struct child *c, void *arg)
 		child_send(c, dequeue(crew));
 }
 
-static void fail_queue(struct crew *crew, const char *message)
+static void fail_queue(struct crew *crew, enum code code, const char *message)
 {
 	size_t n = crew->nqueue; /* what `done` submits anew waits its turn */
 
 	while (n-- && crew->nqueue)
-		fail_run(dequeue(crew), CODE_UNAVAILABLE, message);
+		fail_run(dequeue(crew), code, message);
 }
 
 /* ---- loading ----------------------------------------------------------- */
@@ -156,7 +156,8 @@ static void refuse_script(struct crew *crew, struct slice error)
 	if (!s->why)
 		s->why = strndup((const char *)text.p, text.n);
 	tell(crew, text);
-	fail_queue(crew, s->why ? s->why : "the script does not load");
+	fail_queue(crew, CODE_UNAVAILABLE,
+		   s->why ? s->why : "the script does not load");
 }
 
 static void load(struct crew *crew, struct child *c)
@@ -274,7 +275,8 @@ static void replace(struct crew *crew)
 		wheel_start(crew->wheel, &crew->restart, ms);
 	/* Last: the end of an old generation's last event frees its crew. */
 	if (broken(crew))
-		fail_queue(crew, "the script's workers only end");
+		fail_queue(crew, CODE_UNAVAILABLE,
+			   "the script's workers only end");
 }
 
 static void on_dead(struct child *c, void *arg, const struct child_death *death)
@@ -303,7 +305,7 @@ static void on_dead(struct child *c, void *arg, const struct child_death *death)
 		return;
 	}
 	/* What was handed back finds no other worker any more. */
-	fail_queue(crew, "the script was stopped");
+	fail_queue(crew, CODE_SHUTTING_DOWN, "pinfold is stopping");
 	crew->ops->on_dead(crew->arg, crew, c);
 }
 
@@ -370,7 +372,7 @@ void crew_stop(struct crew *crew)
 {
 	crew->stopping = true;
 	wheel_stop(&crew->restart);
-	fail_queue(crew, "the script was stopped");
+	fail_queue(crew, CODE_SHUTTING_DOWN, "pinfold is stopping");
 	for (unsigned i = 0; i < crew->nworkers; i++)
 		if (crew->workers[i])
 			child_kill(crew->workers[i], CHILD_STOPPED);

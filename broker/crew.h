@@ -73,7 +73,7 @@ void crew_submit(struct crew *crew, struct run *run);
  * called. False: it is with a worker. */
 bool crew_withdraw(struct crew *crew, struct run *run);
 
-/* Kill all workers and replace none; queued runs fail as `unavailable`. */
+/* Kill all workers and replace none; queued runs fail as `shutting_down`. */
 void crew_stop(struct crew *crew);
 
 /* Kill one after the other so that fresh ones come. */

@@ -125,8 +125,7 @@ static bool any_text(struct slice s)
 static bool scheme_ok(struct slice s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (!isalnum(s.p[i]) &&
-		    !(i && s.p[i] && strchr("+-.", s.p[i])))
+		if (!isalnum(s.p[i]) && !(i && s.p[i] && strchr("+-.", s.p[i])))
 			return false;
 	return s.n > 0 && isalpha(s.p[0]);
 }

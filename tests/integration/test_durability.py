@@ -3,7 +3,8 @@
 
 The storage layer by itself (store_cycle.c), killed over and over on one
 directory; the verdict is a comparison of numbers that were read from its
-output before it died with what a verifier finds afterwards.
+output before it died with what a verifier finds afterwards. And the whole
+broker in the same way (tests/chaos/kill_cycles.py), by way of its socket.
 """
 import os
 import random
@@ -11,11 +12,16 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from lib.pinfold import program
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
+
+import kill_cycles  # noqa: E402
+from lib.pinfold import Pinfold, program  # noqa: E402
 
 CYCLES = int(os.environ.get("PINFOLD_CYCLES", "30"))
 
@@ -83,3 +89,33 @@ def test_a_kill_while_it_is_made(tmp_path):
         writer.wait()
         assert verify(directory) >= -1
         shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("durability", ["os", "disk"])
+def test_the_whole_broker_is_killed(durability):
+    assert kill_cycles.run(CYCLES // 2, 120, 20261122, durability) == []
+
+
+def test_the_verdict_on_cycles_can_fail():
+    """Negative control: events that are missing, a value that is gone, an
+    event that ran twice: each is found."""
+    scripts = {"first": {"before_request": kill_cycles.FIRST},
+               "second": {"before_request": kill_cycles.SECOND}}
+    with Pinfold({"log": {"level": "error"}}, scripts) as broker:
+        client, control = broker.client(), broker.control_client()
+
+        def verdict(answered, last):
+            model = kill_cycles.Model()
+            model.last = last
+            return kill_cycles.verify(broker, model, 1, answered)
+
+        for n in range(1, 33):
+            client.call("before_request", [{"id": str(n)}])
+        assert verdict(list(range(1, 33)), 32) == []
+        assert verdict(list(range(1, 35)), 34)      # two are missing
+        control.call("kv.delete", ["b:7"])
+        assert "1 keys differ: b:7" in verdict(list(range(1, 33)), 32)[0]
+        for n in (7, 33):
+            client.call("before_request", [{"id": str(n)}])
+        assert any("bus has" in line            # 7 came twice
+                   for line in verdict(list(range(1, 34)), 33))

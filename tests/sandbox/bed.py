@@ -56,7 +56,8 @@ SCRIPTS = {
                              "while true do end end}))"},
     "keeper": {"before_response": ATTACK},
     "lanes": {"after_request": ATTACK, "lib/state": MODULE},
-    "slow": {"connect": ATTACK},
+    "slow": {"connect": ATTACK, "lib/a": "return require 'lib.b'",
+             "lib/b": "return require 'lib.a'"},
 }
 SETTINGS = {
     "attack": {"timeout": f"{TIMEOUT_MS}ms", "memory": "32MiB"},

@@ -19,9 +19,14 @@ SOFT = {
         local function loop() while true do end end
         while true do local ok, e = pcall(loop) swallowed = e end""",
     "A03 pcall within pcall": """
-        local function f() while true do pcall(f) end end f()""",
+        local n = 0
+        local function f() n = n + 1 while true do if n < 20000 then pcall(f) end end end
+        f()""",
     "A03 xpcall within pcall": """
-        local function f() while true do pcall(xpcall, f, print) end end f()""",
+        local n = 0
+        local function f() n = n + 1
+            while true do if n < 5000 then pcall(xpcall, f, print) end end end
+        f()""",
     "A04 xpcall(loop, loop)": """
         local function loop() while true do end end
         while true do xpcall(loop, loop) end""",
@@ -212,5 +217,5 @@ def test_nothing_gathers_in_the_broker(bed, source):
 
 
 def test_nothing_gathers_from_stops_and_kills(bed):
-    bed.repeat("local function f() while true do pcall(f) end end f()", 10)
+    bed.repeat("while true do pcall(function() while true do end end) end", 10)
     bed.repeat("local s = 'x' while true do s = s .. s end", 50)

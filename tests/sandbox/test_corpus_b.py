@@ -31,7 +31,8 @@ OOM = {
             co() t[#t + 1] = co
         end""",
     "B05 closures": """
-        local t = {} while true do local x = #t t[#t + 1] = function() x = x + 1 end end""",
+        local t = {}
+        while true do local x = #t t[#t + 1] = function() x = x + 1 end end""",
     "B05 compiled chunks": """
         local t = {} while true do t[#t + 1] = load("return " .. #t) end""",
     "B06 the stack": """
@@ -44,12 +45,24 @@ OOM = {
                 while true do t[#t + 1] = {} end end})
             error("now")
         end)""",
-    "B11 weak tables after it was full": """
-        local t = {}
-        pcall(function() for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end)
-        local k = setmetatable({}, {__mode = "k", __newindex =
-                               setmetatable({}, {__mode = "kv"})})
-        for i = 1, 1e9 do k[{}] = {} end""",
+    "B11 full, then a new key of a weakly held table": """
+        local hog = {}
+        for round = 1, 200 do
+            pcall(function()
+                for size = 16, 4, -1 do
+                    pcall(function() while true do
+                        hog[#hog + 1] = ("x"):rep(1 << size) .. #hog end end)
+                end
+            end)
+            pcall(function()
+                for i = 1, 2000 do
+                    local mt = {__newindex = {}}
+                    local t = setmetatable({}, setmetatable(mt, {__mode = "v"}))
+                    for k = 1, 40 do t[k * 1.5] = k end
+                end
+            end)
+            for i = 1, #hog, 7 do hog[i] = false end
+        end""",
     "B11 a finished table whose set grows": """
         local hog = {}
         local t = setmetatable({}, {__newindex = function(t, k, v)

@@ -214,8 +214,8 @@ def test_c01_ends_with_an_ordinary_error(bed):
             local last = inner
             inner = coroutine.create(function()
                 local x <close> = setmetatable({}, {__close = function()
-                    if last then said = said or select(2, coroutine.close(last))
-                    end end})
+                    local ok, why = coroutine.close(last or coroutine.create(print))
+                    if not ok then said = why end end})
                 coroutine.yield()
             end)
             coroutine.resume(inner)

@@ -313,7 +313,8 @@ def test_e07_kept_globals_are_the_one_thing_kept(bed):
 
 # --- E08: headers of the event and of the script
 
-@pytest.mark.parametrize("value", ["a\\r\\nX-Evil: 1", "a\\nb", "a\\rb", "a\\0b", "\\r\\n"])
+@pytest.mark.parametrize("value", ["a\\r\\nX-Evil: 1", "a\\nb", "a\\rb", "a\\0b",
+                                   "\\r\\n"])
 def test_e08_no_header_is_split(bed, value):
     for call in (f'mut.req.set_header("X-A", "{value}")',
                  f'mut.req.add_header("X-A", "{value}")',

@@ -26,6 +26,7 @@ static unsigned messages, ends, closed;
 static enum link_end last;
 static unsigned close_at; /* close inside this message; 0: never */
 static bool echo, marks_seen;
+static bool leaving; /* the peer speaks once more inside a message, and goes */
 static int peer;
 
 static void on_message(void *arg, struct slice msg, const struct scan *marks)
@@ -37,6 +38,13 @@ static void on_message(void *arg, struct slice msg, const struct scan *marks)
 	buf_add_slice(&got, msg);
 	if (echo)
 		buf_add_slice(link_out(&one), msg);
+	if (leaving) {
+		leaving = false;
+		cr_assert_eq(write(peer, "\x02\x03", 2), 2);
+		close(peer);
+		peer = -1;
+		buf_add(link_out(&one), "\xc0", 1);
+	}
 	if (++messages == close_at)
 		link_close(&one);
 }
@@ -544,4 +552,27 @@ Test(link, a_peer_that_is_gone_is_told_once)
 	cr_assert_eq(ends, 1);
 	cr_assert_eq(last, LINK_EOF);
 	cr_assert_eq(closed, 1);
+}
+
+/* What the peer said before it went is read, though a write has failed: here
+ * it speaks and goes between our reading and our writing. */
+Test(link, a_failed_write_loses_nothing_that_was_said)
+{
+	leaving = true;
+	send_str("\x01");
+	for (int i = 0; i < 100 && !ends; i++)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	cr_assert_eq(messages, 3);
+	cr_assert_eq(ends, 1);
+	cr_assert_eq(last, LINK_EOF);
+}
+
+/* And when nothing comes behind it, the end comes all the same. */
+Test(link, a_peer_that_cannot_read_is_not_kept)
+{
+	cr_assert_eq(shutdown(peer, SHUT_RD), 0);
+	buf_add(link_out(&one), "\xc0", 1);
+	while (!ends)
+		uv_run(&loop, UV_RUN_ONCE);
+	cr_assert_eq(ends, 1);
 }
