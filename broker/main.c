@@ -44,17 +44,6 @@ static void raise_files(void)
 	(void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
-/* As many descriptors as we may have: every connection and worker needs one. */
-static void raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static int serve(struct conf *conf)
 {
 	static struct broker broker;
@@ -120,7 +109,6 @@ int main(int argc, char **argv)
 		buf_fini(&error);
 		return EX_CONFIG;
 	}
-	raise_descriptors();
 	log_setup(conf->log_level, conf->log_json);
 	return serve(conf);
 }

@@ -27,6 +27,8 @@ static struct {
 			there to the limit */
 	void (*on_soft)(void *arg);
 	void *arg;
+	void (*last_words)(void *arg);
+	void *last_arg;
 } heap;
 
 void heap_setup(size_t limit, void (*on_soft)(void *arg), void *arg)
@@ -52,12 +54,26 @@ size_t heap_limit(void)
 	return heap.limit;
 }
 
+void heap_last_words(void (*say)(void *arg), void *arg)
+{
+	heap.last_words = say;
+	heap.last_arg = arg;
+}
+
+/* The limit: fail-stop. */
+static __attribute__((noreturn, cold)) void die(void)
+{
+	if (heap.last_words)
+		heap.last_words(heap.last_arg);
+	_exit(EXIT_WORKER_MEMORY);
+}
+
 /* n more bytes come into use. */
 static void charge(size_t n)
 {
 	heap.used += n;
 	if (heap.limit && heap.used > heap.limit)
-		_exit(EXIT_WORKER_MEMORY);
+		die();
 	if (heap.soft && heap.used >= heap.soft && heap.on_soft) {
 		heap.soft = heap.used + heap.limit / 64;
 		if (heap.limit > heap.used)
@@ -164,7 +180,7 @@ static void *map_or_exit(size_t size)
 	void *p = map(size);
 
 	if (!p)
-		_exit(EXIT_WORKER_MEMORY);
+		die();
 	return p;
 }
 
@@ -281,7 +297,7 @@ static size_t whole_pages(size_t size)
 static void *large_get(size_t size)
 {
 	if (size > (size_t)1 << 46)
-		_exit(EXIT_WORKER_MEMORY);
+		die();
 	size = whole_pages(size);
 	charge(size);
 	for (unsigned i = 0; size <= KEPT_MAX && i < KEPT; i++) {
@@ -313,7 +329,7 @@ static void large_put(void *p, size_t size)
 static void *large_resize(void *p, size_t old, size_t size)
 {
 	if (size > (size_t)1 << 46)
-		_exit(EXIT_WORKER_MEMORY);
+		die();
 	old = whole_pages(old);
 	size = whole_pages(size);
 	if (old == size)
@@ -324,7 +340,7 @@ static void *large_resize(void *p, size_t old, size_t size)
 		discharge(old - size);
 	p = mremap(p, old, size, MREMAP_MAYMOVE);
 	if (p == MAP_FAILED)
-		_exit(EXIT_WORKER_MEMORY);
+		die();
 	return p;
 }
 

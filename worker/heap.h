@@ -23,6 +23,11 @@
  */
 void heap_setup(size_t limit, void (*on_soft)(void *arg), void *arg);
 void heap_soft(size_t soft);
+
+/* Called once, when the limit ends the process: it may write what is ready,
+ * and allocate nothing. */
+void heap_last_words(void (*say)(void *arg), void *arg);
+
 size_t heap_used(void);
 size_t heap_limit(void);
 

@@ -102,6 +102,7 @@ int main(int argc, char **argv)
 #endif
 	if (sched_init(&sched, SANDBOX_FD) < 0)
 		_exit(EXIT_WORKER_MEMORY);
+	heap_last_words(wire_last_words, &sched.wire);
 	say_ready(&sched.wire.out, &report);
 	if (wire_flush(&sched.wire) < 0)
 		_exit(0);

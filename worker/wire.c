@@ -109,14 +109,31 @@ int wire_flush(struct wire *w)
 		if (sent > 0)
 			at += (size_t)sent;
 	}
+	w->whole = 0;
 	buf_reset(&w->out, KEEP_OUT);
 	return OK;
+}
+
+void wire_last_words(void *wire)
+{
+	struct wire *w = wire;
+	size_t at = 0;
+	ssize_t sent;
+
+	while (at < w->whole) {
+		sent = write(w->fd, w->out.p + at, w->whole - at);
+		if (sent < 0 && errno != EINTR)
+			return;
+		if (sent > 0)
+			at += (size_t)sent;
+	}
 }
 
 int wire_answered(struct wire *w)
 {
 	int r;
 
+	w->whole = w->out.n;
 	if (++w->answers < WIRE_BATCH && w->out.n < WIRE_FULL)
 		return 0;
 	r = wire_flush(w);

@@ -28,6 +28,7 @@ struct wire {
 	struct scan scan;
 	struct buf out;
 	unsigned answers; /* in `out` since the last flush */
+	size_t whole;	  /* bytes of `out` up to the last of these */
 	uint32_t next_id; /* of the calls that the worker makes */
 };
 
@@ -50,5 +51,9 @@ int wire_flush(struct wire *w) must_check;
 /* An answer is complete in `out`: flush when enough have gathered. Returns 1
  * when it flushed, 0 when not. */
 int wire_answered(struct wire *w) must_check;
+
+/* The process ends here and now: write the answers that are complete, so that
+ * no other event pays for the one that ended it. Allocates nothing. */
+void wire_last_words(void *wire);
 
 #endif

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.rpc import RpcError
+from lib.rpc import RpcError, pack
 from lib.wait import until
 
 FAKE = Path(__file__).resolve().parents[1] / "lib" / "fake_worker.py"
@@ -350,3 +350,31 @@ def test_what_waited_too_long_is_overloaded_what_ran_is_late(pinfold):
     got = outcomes(client, sent)
     assert got == ["timeout"] + ["overloaded"] * 99
     assert not client.answers
+
+
+def test_a_memory_death_takes_no_finished_answer_with_it(pinfold):
+    """Answers that were ready but not yet written leave with the worker."""
+    script = """
+        if ctx.req.path == "/bomb" then
+            local t = {}
+            for i = 1, 1e9 do t[i] = {i} end
+        end
+        mut.req.set_header("X-R", ctx.req.path)"""
+    broker = pinfold(LIMITED, {"s": {"before_request": script}},
+                     {"s": {"memory": "16MiB"}})
+    client = broker.client()
+    paths = [f"/{i}" for i in range(10)] + ["/bomb"] + \
+        [f"/{i}" for i in range(10, 20)]
+    batch = b"".join(
+        pack([0, i, "before_request", [{"id": path, "req": {"path": path}}]])
+        for i, path in enumerate(paths, 100))
+    for _ in range(5):
+        client.send_raw(batch)
+        for i, path in enumerate(paths, 100):
+            if path == "/bomb":
+                with pytest.raises(RpcError) as caught:
+                    client.wait(i)
+                assert caught.value.code == "memory"
+            else:
+                assert client.wait(i)["ops"] == \
+                    [["req.set_header", "X-R", path]]

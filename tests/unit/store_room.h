@@ -146,4 +146,23 @@ static inline bool answer_is(const struct answer *a, const char *text)
 	return slice_is(buf_slice(&a->text), text);
 }
 
+/* Keys and values as C strings. */
+static inline void room_put(struct room *r, const char *key, const char *value,
+			    struct answer *a)
+{
+	struct store_batch *b = store_batch_new();
+
+	store_batch_set(b, 0, slice_str(key), slice_str(value));
+	cr_assert_eq(store_apply(r->store, b, on_status, a), OK);
+}
+
+static inline void room_get(struct room *r, const char *key, struct answer *a)
+{
+	a->calls = 0;
+	cr_assert_eq(store_get(r->store, slice_str(key), on_value, a), OK);
+	cr_assert_eq(a->calls, 0);
+	room_wait(r, a->calls);
+	cr_assert_eq(a->calls, 1);
+}
+
 #endif
