@@ -45,7 +45,7 @@ static void on_applied(void *arg, int status)
 static void commit(struct writing *w)
 {
 	struct call_house *h = &w->later->broker->calls;
-	struct effects_ctx ctx = {h->store, h->kv, h->bus, h->artifacts};
+	struct effects_ctx ctx = call_effects(h);
 	struct effects_run run = {.owner = w->owner};
 	int r = buf_error(&w->effects);
 

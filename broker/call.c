@@ -230,9 +230,12 @@ static void on_applied(void *arg, int status)
 	chain_applied(arg, status);
 }
 
-static struct effects_ctx ctx_of(const struct call_house *h)
+struct effects_ctx call_effects(const struct call_house *h)
 {
-	return (struct effects_ctx){h->store, h->kv, h->bus, h->artifacts};
+	const struct conf_limits *l = &h->conf->limits;
+
+	return (struct effects_ctx){h->store,	  h->kv,      h->bus,
+				    h->artifacts, l->effects, l->effect_bytes};
 }
 
 static struct effects_run run_of(const struct event *ev,
@@ -249,7 +252,7 @@ static struct effects_run run_of(const struct event *ev,
 int call_examine(struct call_house *h, const struct event *ev,
 		 struct script *script, struct slice effects)
 {
-	struct effects_ctx ctx = ctx_of(h);
+	struct effects_ctx ctx = call_effects(h);
 	struct effects_run run = run_of(ev, script);
 
 	return effects_examine(&ctx, &run, effects);
@@ -258,7 +261,7 @@ int call_examine(struct call_house *h, const struct event *ev,
 int call_apply(struct call_house *h, struct event *ev, struct script *script,
 	       struct slice effects, char *what)
 {
-	struct effects_ctx ctx = ctx_of(h);
+	struct effects_ctx ctx = call_effects(h);
 	struct effects_run run = run_of(ev, script);
 
 	run.what = what;

@@ -48,6 +48,9 @@ int call_apply(struct call_house *h, struct event *ev, struct script *script,
 int call_examine(struct call_house *h, const struct event *ev,
 		 struct script *script, struct slice effects) must_check;
 
+/* Where effects go, and how many a run may have. */
+struct effects_ctx call_effects(const struct call_house *h);
+
 /* The run of that serial is over: drop what it put ahead and did not name. */
 void call_over(struct call_house *h, uint64_t serial);
 

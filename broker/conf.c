@@ -161,7 +161,7 @@ static const struct conf_key limits_table[] = {
 	CONF_KEY("inline_body", conf_read_size, LIMIT(inline_body),
 		 .max = PROTO_MAX_MESSAGE),
 	CONF_KEY("max_key", conf_read_size, LIMIT(max_key), .min = 1,
-		 .max = 64 << 10),
+		 .max = PROTO_MAX_KEY),
 	CONF_KEY("max_value", conf_read_size, LIMIT(max_value), .min = 1,
 		 .max = 8 << 20),
 	CONF_KEY("max_artifact", conf_read_size, LIMIT(max_artifact), .min = 1,

@@ -94,12 +94,17 @@ static int examine(const struct effects_ctx *ctx, const struct effects_run *run,
 	size_t at = 0;
 	int r;
 
+	uint64_t max = ctx->max_effects ? ctx->max_effects : PROTO_MAX_EFFECTS;
+	uint64_t bytes =
+		ctx->max_bytes ? ctx->max_bytes : PROTO_MAX_EFFECT_BYTES;
+
 	*nartifacts = 0;
-	if (seq.n > PROTO_MAX_EFFECT_BYTES)
+	/* The worker counts keys and values; packing adds a little to each. */
+	if (seq.n > bytes + max * EFFECTS_PACKING)
 		return explain(run, &e, ERR_FORMAT);
 	while ((r = effects_next(seq, &at, &e)) > 0) {
 		*nartifacts += is_artifact(e.effect);
-		if (++n > PROTO_MAX_EFFECTS)
+		if (++n > max)
 			return explain(run, &e, ERR_FORMAT);
 		r = allowed(ctx, run, &e);
 		if (r < 0)

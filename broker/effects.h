@@ -17,6 +17,7 @@
 enum {
 	EFFECTS_DATA_DEPTH = 16, /* of what is emitted on the bus */
 	EFFECTS_WHAT = 128,
+	EFFECTS_PACKING = 64, /* bytes that packing adds to an effect at most */
 };
 
 /* Where effects go: one per dialect. */
@@ -25,6 +26,7 @@ struct effects_ctx {
 	struct kv *kv;
 	struct bus *bus;
 	struct artifacts *artifacts;
+	uint64_t max_effects, max_bytes; /* of one run; 0: those of proto.h */
 };
 
 /* The run that they come from; borrowed for the call only. */

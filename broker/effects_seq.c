@@ -160,7 +160,8 @@ int effects_check(struct slice seq, uint32_t *n)
 	size_t at = 0;
 	int r;
 
-	if (seq.n > PROTO_MAX_EFFECT_BYTES)
+	if (seq.n >
+	    PROTO_MAX_EFFECT_BYTES + PROTO_MAX_EFFECTS * EFFECTS_PACKING)
 		return ERR_FORMAT;
 	while ((r = effects_next(seq, &at, &e)) > 0)
 		if (++count > PROTO_MAX_EFFECTS)

@@ -716,3 +716,23 @@ def run(w, id, p):
     assert client.call("before_request", event)["ops"] == []
     assert client.call("before_request", event)["ops"] == \
         [["req.set_path", "/m/denied"]]
+
+
+def test_a_run_may_use_its_effects_to_the_last_byte(pinfold):
+    """The worker and the broker count alike: a full run commits."""
+    script = """
+        local left = %d
+        for i = 1, %d do
+            local value = ("v"):rep(math.min(left - 4, 1 << 20))
+            if #value == 0 then break end
+            assert(kv.set(("%%04d"):format(i), value))
+            left = left - 4 - #value
+        end
+        assert(not pcall(kv.set, "x", ("v"):rep(1 << 20)))"""
+    broker = pinfold(scripts={"s": {"close": script % (4 << 20, 1000)}})
+    assert broker.client().call("close", [full_event("close")])["errors"] == []
+    many = "for i = 1, 3000 do kv.set('k' .. i, 'v') end"
+    broker = pinfold({"limits": {"effects": 3000}},
+                     scripts={"s": {"close": many}})
+    assert broker.client().call("close", [full_event("close")])["errors"] == []
+    assert len(broker.control_client().call("kv.list", ["k"])) == 3000
