@@ -59,7 +59,8 @@ STOPPED = {
         while true do for _ in pairs(ctx) do end for _ in pairs(ctx.req.headers) do end
                       json.encode{ctx, config, mut} end""",
     "F13 shared tables: json": """
-        local t = {1} for i = 1, 40 do t = {t, t, t} end json.encode(t)""",
+        local t = {1} for i = 1, 40 do t = {t, t, t} end
+        while true do json.encode(t) end""",
     "F14 shared tables: bus": """
         local t = {} for i = 1, 14 do t = {t, t, t, t, t, t, t, t, t, t} end
         while true do bus.emit("x", t) end""",
