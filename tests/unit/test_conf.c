@@ -138,7 +138,7 @@ Test(conf, every_limit)
 				  "  max_message: 2097152\n"
 				  "  max_inflight: 7\n"
 				  "  inline_body: 0\n"
-				  "  max_key: 2KiB\n"
+				  "  max_key: 512\n"
 				  "  max_value: 2MiB\n"
 				  "  max_artifact: 4GiB\n"
 				  "  list_rows: 11\n"
@@ -154,7 +154,7 @@ Test(conf, every_limit)
 	cr_assert_eq(l->max_message, 2097152);
 	cr_assert_eq(l->max_inflight, 7);
 	cr_assert_eq(l->inline_body, 0);
-	cr_assert_eq(l->max_key, 2048);
+	cr_assert_eq(l->max_key, 512);
 	cr_assert_eq(l->max_value, 2 << 20);
 	cr_assert_eq(l->max_artifact, 4ull << 30);
 	cr_assert_eq(l->list_rows, 11);

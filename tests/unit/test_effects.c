@@ -393,7 +393,10 @@ Test(effects, bounds)
 	cr_assert_eq(commit(&k), OK);
 	for (int i = 0; i < 4; i++)
 		e_set(&k, "k", big);
-	cr_assert_eq(commit(&k), ERR_FORMAT, "4 MiB");
+	cr_assert_eq(commit(&k), OK, "4 MiB and what they are packed in");
+	for (int i = 0; i < 5; i++)
+		e_set(&k, "k", big);
+	cr_assert_eq(commit(&k), ERR_FORMAT, "5 MiB");
 	big[PROTO_MAX_KEY + 1] = 0;
 	e_delete(&k, big);
 	cr_assert_eq(commit(&k), ERR_FORMAT);
