@@ -38,7 +38,33 @@ enum code code_parse(struct slice name)
 	return (enum code)i;
 }
 
+static const char *const dialects[DIALECT_COUNT] = {
+	[DIALECT_HTTP] = "http",
+	[DIALECT_MQTT] = "mqtt",
+};
+
+const char *dialect_name(enum dialect dialect)
+{
+	must(dialect < DIALECT_COUNT);
+	return dialects[dialect];
+}
+
 #define NAME(text) text, sizeof(text) - 1
+
+/* MQTT hooks: what no script answers is `next`, never the whole hook's
+ * failure (on_error: skip). */
+#define AUTH(text)                                                             \
+	{                                                                      \
+		NAME(text), true, true, true, false, DIALECT_MQTT, true        \
+	}
+#define DECIDE(text)                                                           \
+	{                                                                      \
+		NAME(text), true, true, true, false, DIALECT_MQTT, false       \
+	}
+#define OBSERVE(text)                                                          \
+	{                                                                      \
+		NAME(text), false, true, true, false, DIALECT_MQTT, false      \
+	}
 
 const struct hook_info hook_table[HOOK_COUNT] = {
 	[HOOK_FLUSH] = {NAME("flush"), false, true, false, false},
@@ -56,6 +82,28 @@ const struct hook_info hook_table[HOOK_COUNT] = {
 	[HOOK_WS_MSG] = {NAME("ws_msg"), true, true, true, false},
 	[HOOK_WS_CLOSE] = {NAME("ws_close"), false, true, true, false},
 	[HOOK_BUS] = {NAME("bus"), false, false, false, false},
+	[HOOK_AUTH_ON_REGISTER] = AUTH("auth_on_register"),
+	[HOOK_AUTH_ON_REGISTER_M5] = AUTH("auth_on_register_m5"),
+	[HOOK_AUTH_ON_PUBLISH] = AUTH("auth_on_publish"),
+	[HOOK_AUTH_ON_PUBLISH_M5] = AUTH("auth_on_publish_m5"),
+	[HOOK_AUTH_ON_SUBSCRIBE] = AUTH("auth_on_subscribe"),
+	[HOOK_AUTH_ON_SUBSCRIBE_M5] = AUTH("auth_on_subscribe_m5"),
+	[HOOK_ON_AUTH_M5] = AUTH("on_auth_m5"),
+	[HOOK_ON_UNSUBSCRIBE] = DECIDE("on_unsubscribe"),
+	[HOOK_ON_UNSUBSCRIBE_M5] = DECIDE("on_unsubscribe_m5"),
+	[HOOK_ON_DELIVER] = DECIDE("on_deliver"),
+	[HOOK_ON_DELIVER_M5] = DECIDE("on_deliver_m5"),
+	[HOOK_ON_REGISTER] = OBSERVE("on_register"),
+	[HOOK_ON_REGISTER_M5] = OBSERVE("on_register_m5"),
+	[HOOK_ON_PUBLISH] = OBSERVE("on_publish"),
+	[HOOK_ON_PUBLISH_M5] = OBSERVE("on_publish_m5"),
+	[HOOK_ON_SUBSCRIBE] = OBSERVE("on_subscribe"),
+	[HOOK_ON_SUBSCRIBE_M5] = OBSERVE("on_subscribe_m5"),
+	[HOOK_ON_OFFLINE_MESSAGE] = OBSERVE("on_offline_message"),
+	[HOOK_ON_CLIENT_WAKEUP] = OBSERVE("on_client_wakeup"),
+	[HOOK_ON_CLIENT_OFFLINE] = OBSERVE("on_client_offline"),
+	[HOOK_ON_CLIENT_GONE] = OBSERVE("on_client_gone"),
+	[HOOK_ON_SESSION_EXPIRED] = OBSERVE("on_session_expired"),
 };
 
 enum hook hook_parse(struct slice name)

@@ -68,16 +68,51 @@ enum hook {
 	HOOK_WS_MSG,
 	HOOK_WS_CLOSE,
 	HOOK_BUS, /* not on the wire to proxies: fed by bus events */
+	/* MQTT; _M5 are the twins for MQTT 5. Decide: */
+	HOOK_AUTH_ON_REGISTER,
+	HOOK_AUTH_ON_REGISTER_M5,
+	HOOK_AUTH_ON_PUBLISH,
+	HOOK_AUTH_ON_PUBLISH_M5,
+	HOOK_AUTH_ON_SUBSCRIBE,
+	HOOK_AUTH_ON_SUBSCRIBE_M5,
+	HOOK_ON_AUTH_M5,
+	HOOK_ON_UNSUBSCRIBE,
+	HOOK_ON_UNSUBSCRIBE_M5,
+	HOOK_ON_DELIVER,
+	HOOK_ON_DELIVER_M5,
+	/* observe: */
+	HOOK_ON_REGISTER,
+	HOOK_ON_REGISTER_M5,
+	HOOK_ON_PUBLISH,
+	HOOK_ON_PUBLISH_M5,
+	HOOK_ON_SUBSCRIBE,
+	HOOK_ON_SUBSCRIBE_M5,
+	HOOK_ON_OFFLINE_MESSAGE,
+	HOOK_ON_CLIENT_WAKEUP,
+	HOOK_ON_CLIENT_OFFLINE,
+	HOOK_ON_CLIENT_GONE,
+	HOOK_ON_SESSION_EXPIRED,
 	HOOK_COUNT,
 };
+
+/* Which kind of script serves a hook. */
+enum dialect {
+	DIALECT_HTTP, /* a folder of hook files */
+	DIALECT_MQTT, /* one file with a table `hooks` */
+	DIALECT_COUNT,
+};
+
+const char *dialect_name(enum dialect dialect); /* "http", "mqtt" */
 
 struct hook_info {
 	const char *name; /* method name and file name without .lua */
 	size_t len;	  /* of name */
 	bool decide;	  /* else observe: never fails the caller */
 	bool wire;	  /* a proxy may send it */
-	bool needs_id;	  /* the event must carry `id` */
+	bool needs_id;	  /* the event must carry `id` (MQTT: client_id) */
 	bool fail;	  /* default policy: fail (else skip) */
+	enum dialect dialect;
+	bool auth; /* a question of rights: what nobody answers is denied */
 };
 
 extern const struct hook_info hook_table[HOOK_COUNT];
