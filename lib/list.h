@@ -64,6 +64,18 @@ static inline struct list *list_pop(struct list *head)
 	return first;
 }
 
+/* Move all nodes of `from` behind those of `head`. */
+static inline void list_splice(struct list *head, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = head->prev;
+	head->prev->next = from->next;
+	from->prev->next = head;
+	head->prev = from->prev;
+	list_init(from);
+}
+
 /* The loop's body may remove `it`. */
 #define list_each(it, next_, head)                                             \
 	for (struct list *it = (head)->next, *next_ = it->next; it != (head);  \

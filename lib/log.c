@@ -19,6 +19,8 @@ static struct {
 	bool json;
 	void (*tap)(void *arg, enum log_level level, struct slice line);
 	void *tap_arg;
+	bool (*filter)(void *arg, struct slice text, struct buf *out);
+	void *filter_arg;
 } sink = {.least = LOG_INFO};
 
 static const char *const level_names[] = {
@@ -54,6 +56,13 @@ void log_tap(void (*tap)(void *arg, enum log_level level, struct slice line),
 {
 	sink.tap = tap;
 	sink.tap_arg = arg;
+}
+
+void log_filter(bool (*filter)(void *arg, struct slice text, struct buf *out),
+		void *arg)
+{
+	sink.filter = filter;
+	sink.filter_arg = arg;
 }
 
 static void add_time(struct buf *b)
@@ -116,9 +125,19 @@ static bool is_plain(struct slice s)
 	return s.n > 0;
 }
 
-/* A key or a value: in quotes unless it cannot be mistaken. */
-static void add_word(struct buf *b, struct slice s)
+/* What is written of a text. `room` is the caller's, to be freed. */
+static struct slice filtered(struct slice s, struct buf *room)
 {
+	if (!sink.filter || !s.n || !sink.filter(sink.filter_arg, s, room))
+		return s;
+	return buf_error(room) < 0 ? slice_str("...") : buf_slice(room);
+}
+
+/* A key or a value: in quotes unless it cannot be mistaken. */
+static void add_word(struct buf *b, struct slice text)
+{
+	struct buf room = {0};
+	struct slice s = filtered(text, &room);
 	bool quoted = sink.json || !is_plain(s);
 
 	if (quoted)
@@ -126,6 +145,7 @@ static void add_word(struct buf *b, struct slice s)
 	add_escaped(b, s, LINE_MAX_BYTES, quoted);
 	if (quoted)
 		buf_add_byte(b, '"');
+	buf_fini(&room);
 }
 
 static void add_attr(struct buf *b, const struct log_attr *a)
@@ -151,14 +171,15 @@ static void add_head(struct buf *b, enum log_level level, const char *topic)
 void log_attrs(enum log_level level, const char *topic, struct slice msg,
 	       const struct log_attr *attrs, size_t n)
 {
-	struct buf b;
+	struct buf b, room = {0};
 	ssize_t written;
 
 	if (!log_wants(level))
 		return;
 	buf_init(&b, 2 * LINE_MAX_BYTES);
 	add_head(&b, level, topic);
-	add_escaped(&b, msg, LINE_MAX_BYTES / 2, sink.json);
+	add_escaped(&b, filtered(msg, &room), LINE_MAX_BYTES / 2, sink.json);
+	buf_fini(&room);
 	if (sink.json)
 		buf_add_byte(&b, '"');
 	for (size_t i = 0; i < n && b.n < LINE_MAX_BYTES; i++)

@@ -10,6 +10,7 @@
 #ifndef PF_LIB_LOG_H
 #define PF_LIB_LOG_H
 
+#include "lib/buf.h"
 #include "lib/err.h"
 #include "lib/slice.h"
 
@@ -39,6 +40,14 @@ int log_level_parse(struct slice name) must_check;
  */
 void log_tap(void (*tap)(void *arg, enum log_level level, struct slice line),
 	     void *arg);
+
+/*
+ * A look at every text of a record before it is written (messages, keys and
+ * values, as they are, not escaped): true when `out` holds what shall be
+ * written in its place. NULL removes it.
+ */
+void log_filter(bool (*filter)(void *arg, struct slice text, struct buf *out),
+		void *arg);
 
 /* printf-style; the text may carry key=value pairs of its own after a space.
  * Control bytes in it are escaped. */

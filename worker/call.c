@@ -57,6 +57,7 @@ int lane_call(lua_State *L, lane_k k)
 	if (!l->host->may_yield || !vm_can_yield(L))
 		return k(L, lane_ask(L));
 	move_run(l);
+	wire_mark(l->host->wire);
 	l->state = LANE_WAITING;
 	return lua_yieldk(L, 0, (lua_KContext)k, resumed);
 }

@@ -39,6 +39,13 @@ int chunk_load(lua_State *L, struct slice text, const char *name)
 				PROTO_MAX_SOURCE >> 10);
 		return ERR_RANGE;
 	}
+	if (text.n && text.p[0] == LUA_SIGNATURE[0]) {
+		lua_pushfstring(L,
+				"%s:1: bytecode, and only source text is "
+				"loaded",
+				shown);
+		return ERR_FORMAT;
+	}
 	problem = chunk_check(text, &line);
 	if (problem) {
 		lua_pushfstring(L, "%s:%d: %s", shown, (int)line, problem);
@@ -100,10 +107,11 @@ static int load_text(lua_State *L, const char *name, const char *mode, int env)
 		lua_insert(L, -2);
 		return 2;
 	}
-	if (env)
-		lua_pushvalue(L, env);
-	else
-		slot_get(L, SLOT_ENV);
+	if (!env) {
+		env_bind(L);
+		return 1;
+	}
+	lua_pushvalue(L, env);
 	vm_env_set(L, -2);
 	return 1;
 }
@@ -196,6 +204,15 @@ static void modules_put(lua_State *L, int modules, int value)
 	lua_rawset(L, modules);
 }
 
+/* What the script required while it was loaded (env.h), or nil. */
+static void push_loaded(lua_State *L)
+{
+	if (slot_get(L, SLOT_LOADED) != LUA_TTABLE)
+		return;
+	lua_pushvalue(L, 1);
+	lua_rawget(L, -2);
+}
+
 /* false in the table: that module is being loaded now. */
 static int base_require(lua_State *L)
 {
@@ -207,7 +224,8 @@ static int base_require(lua_State *L)
 	vm_stack(L);
 	push_modules(L);
 	lua_pushvalue(L, 1);
-	lua_rawget(L, modules);
+	if (lua_rawget(L, modules) == LUA_TNIL && vm_of(L)->rooted)
+		push_loaded(L);
 	if (lua_toboolean(L, -1))
 		return 1;
 	if (lua_isboolean(L, -1))
@@ -220,8 +238,7 @@ static int base_require(lua_State *L)
 				  "folder",
 				  name.p);
 	}
-	slot_get(L, SLOT_ENV);
-	vm_env_set(L, -2);
+	env_bind(L);
 	lua_pushboolean(L, 0);
 	modules_put(L, modules, lua_gettop(L));
 	lua_pop(L, 1);

@@ -8,10 +8,23 @@
 #include <lauxlib.h>
 
 #include "proto/pack.h"
+#include "worker/heap.h"
 #include "worker/libs.h"
+
+enum { ENTRY_BYTES = 16 }; /* of a Lua array */
+
+static void push(lua_State *L, struct cursor *c, const char *null);
+
+/* Somebody else decides how large a value is: the script must fail, not its
+ * worker, so some of the heap is left over. */
+static void room(lua_State *L, size_t n)
+{
+	vm_room(L, heap_limit() / 16 + n);
+}
 
 static void push_slice(lua_State *L, struct slice s)
 {
+	room(L, s.n);
 	lua_pushlstring(L, s.n ? (const char *)s.p : "", s.n);
 }
 
@@ -28,22 +41,34 @@ static void push_integer(lua_State *L, struct cursor *c)
 	lua_pushinteger(L, v);
 }
 
-static void push_array(lua_State *L, struct cursor *c)
+/* One value in a container, where a nil would leave no trace. */
+static void push_inner(lua_State *L, struct cursor *c, const char *null)
+{
+	if (null && cursor_nil(c))
+		lua_pushstring(L, null);
+	else
+		push(L, c, null);
+}
+
+/* Room for the whole table first, since each entry came in at least a byte. */
+static void push_array(lua_State *L, struct cursor *c, const char *null)
 {
 	uint32_t n = cursor_array(c);
 
-	lua_newtable(L);
+	room(L, (size_t)n * ENTRY_BYTES);
+	lua_createtable(L, (int)n, 0);
 	for (uint32_t i = 1; i <= n && !c->error; i++) {
-		convert_push(L, c);
+		push_inner(L, c, null);
 		lua_rawseti(L, -2, i);
 	}
 }
 
-static void push_map(lua_State *L, struct cursor *c)
+static void push_map(lua_State *L, struct cursor *c, const char *null)
 {
 	uint32_t n = cursor_map(c);
 
-	lua_newtable(L);
+	room(L, (size_t)n * 4 * ENTRY_BYTES);
+	lua_createtable(L, 0, (int)n);
 	while (n-- && !c->error) {
 		bool usable;
 
@@ -51,7 +76,7 @@ static void push_map(lua_State *L, struct cursor *c)
 		usable = !lua_isnil(L, -1) &&
 			 (lua_type(L, -1) != LUA_TNUMBER ||
 			  lua_rawequal(L, -1, -1)); /* no NaN as a key */
-		convert_push(L, c);
+		push_inner(L, c, null);
 		if (usable)
 			lua_rawset(L, -3);
 		else
@@ -59,7 +84,7 @@ static void push_map(lua_State *L, struct cursor *c)
 	}
 }
 
-void convert_push(lua_State *L, struct cursor *c)
+static void push(lua_State *L, struct cursor *c, const char *null)
 {
 	luaL_checkstack(L, 4, "value nested too deep");
 	switch (cursor_peek(c)) {
@@ -77,10 +102,10 @@ void convert_push(lua_State *L, struct cursor *c)
 		push_slice(L, cursor_text(c));
 		return;
 	case CURSOR_ARRAY:
-		push_array(L, c);
+		push_array(L, c, null);
 		return;
 	case CURSOR_MAP:
-		push_map(L, c);
+		push_map(L, c, null);
 		return;
 	default:
 		cursor_skip(c);
@@ -88,10 +113,21 @@ void convert_push(lua_State *L, struct cursor *c)
 	}
 }
 
+void convert_push(lua_State *L, struct cursor *c)
+{
+	push(L, c, NULL);
+}
+
+void convert_push_nulls(lua_State *L, struct cursor *c, const char *null)
+{
+	push(L, c, null);
+}
+
 struct packer {
 	lua_State *L;
 	struct buf *out;
 	const char *why;
+	bool exact; /* whole floats stay floats */
 };
 
 static void pack_value(struct packer *p, int index, unsigned depth);
@@ -177,7 +213,8 @@ static void pack_number(struct packer *p, int index)
 
 	if (lua_isinteger(p->L, index))
 		pack_int(p->out, lua_tointeger(p->L, index));
-	else if (lua_numbertointeger(v, &whole) && (lua_Number)whole == v)
+	else if (!p->exact && lua_numbertointeger(v, &whole) &&
+		 (lua_Number)whole == v)
 		pack_int(p->out, whole);
 	else
 		pack_double(p->out, v);
@@ -215,19 +252,32 @@ static void pack_value(struct packer *p, int index, unsigned depth)
 	}
 }
 
+static const char *pack(struct packer *p, int index)
+{
+	size_t start = p->out->n;
+
+	pack_value(p, lua_absindex(p->L, index), 0);
+	if (!p->why && buf_error(p->out))
+		p->why = "too large";
+	if (p->why) {
+		buf_clear(p->out);
+		p->out->n = start;
+	}
+	return p->why;
+}
+
 const char *convert_pack(lua_State *L, int index, struct buf *out)
 {
 	struct packer p = {.L = L, .out = out};
-	size_t start = out->n;
 
-	pack_value(&p, lua_absindex(L, index), 0);
-	if (!p.why && buf_error(out))
-		p.why = "too large";
-	if (p.why) {
-		buf_clear(out);
-		out->n = start;
-	}
-	return p.why;
+	return pack(&p, index);
+}
+
+const char *convert_pack_exact(lua_State *L, int index, struct buf *out)
+{
+	struct packer p = {.L = L, .out = out, .exact = true};
+
+	return pack(&p, index);
 }
 
 struct slice convert_text(lua_State *L, int arg)

@@ -16,12 +16,19 @@ enum { CONVERT_DEPTH = 16 }; /* of what a script hands out */
 /* Push the next value: strings for str and bin, nil for what Lua lacks. */
 void convert_push(lua_State *L, struct cursor *c);
 
+/* The same, with the string `null` (NULL: nil) for every nil inside an array
+ * or map; one that is the whole value stays nil. */
+void convert_push_nulls(lua_State *L, struct cursor *c, const char *null);
+
 /*
  * Append the value at `index`. A table is an array when its keys are 1..n
  * (an empty one too), else a map whose keys are made text; a whole float is
  * an integer. NULL, or why it cannot be sent (then the buf is cut back).
  */
 const char *convert_pack(lua_State *L, int index, struct buf *out);
+
+/* The same, but a whole float stays a float. */
+const char *convert_pack_exact(lua_State *L, int index, struct buf *out);
 
 /* A string argument; numbers are taken, 5.0 as "5". Raises otherwise. */
 struct slice convert_text(lua_State *L, int arg);

@@ -219,14 +219,11 @@ static void fill_headers(lua_State *L, struct lane *l, int t, bool resp)
 	set_meta(L, l, t, VIEW_FILLED_HEADERS);
 }
 
-static void fill_config(lua_State *L, struct lane *l, int t)
+static void fill_pairs(lua_State *L, struct slice map, int t)
 {
-	struct cursor c = cursor_of(buf_slice(&l->host->script->config));
+	struct cursor c = cursor_of(map);
 	uint32_t n = c.p == c.end ? 0 : cursor_map(&c);
 
-	l->ctx.config_dirty = true;
-	lua_pushnil(L);
-	lua_setmetatable(L, t);
 	while (n-- && !c.error) {
 		convert_push(L, &c);
 		convert_push(L, &c);
@@ -235,6 +232,24 @@ static void fill_config(lua_State *L, struct lane *l, int t)
 		else
 			lua_rawset(L, t);
 	}
+}
+
+/* A trial brings a config of its own: its keys lie over the script's. */
+static bool find_trial(const struct ctx *c, struct slice *map)
+{
+	return map_find(span_slice(c, c->extra), "config", map);
+}
+
+static void fill_config(lua_State *L, struct lane *l, int t)
+{
+	struct slice trial;
+
+	l->ctx.config_dirty = true;
+	lua_pushnil(L);
+	lua_setmetatable(L, t);
+	fill_pairs(L, buf_slice(&l->host->script->config), t);
+	if (find_trial(&l->ctx, &trial))
+		fill_pairs(L, trial, t);
 }
 
 static void fill_view(lua_State *L, struct lane *l, int t, enum view v)
@@ -416,6 +431,7 @@ void ctx_open(struct lane *l, bool keep)
 	make_meta(l, VIEW_FILLED_HEADERS, index_filled, NULL);
 	make_meta(l, VIEW_DEAD, index_dead, index_dead);
 	l->ctx.keep = keep;
+	l->ctx.own_config = LUA_NOREF;
 	lua_newtable(l->vm.L);
 	l->ctx.views = luaL_ref(l->vm.L, LUA_REGISTRYINDEX);
 	put_config(l);
@@ -475,10 +491,33 @@ static void set_global(lua_State *L, const char *name)
 	lua_rawset(L, -3);
 }
 
+/* globals: script. Its config was filled long ago: a trial gets another one,
+ * which ctx_end() takes away again. */
+static void lend_config(lua_State *L, struct lane *l)
+{
+	lua_pushliteral(L, "config");
+	lua_rawget(L, -2);
+	l->ctx.own_config = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_newtable(L);
+	set_meta(L, l, lua_gettop(L), VIEW_CONFIG);
+	set_global(L, "config");
+}
+
+static void return_config(lua_State *L, struct lane *l)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, l->ctx.own_config);
+	set_global(L, "config");
+	luaL_unref(L, LUA_REGISTRYINDEX, l->ctx.own_config);
+	l->ctx.own_config = LUA_NOREF;
+}
+
 void ctx_globals(lua_State *L, struct lane *l)
 {
 	struct ctx *c = &l->ctx;
+	struct slice trial;
 
+	if (c->keep && find_trial(c, &trial))
+		lend_config(L, l);
 	if (c->has_event && l->hook != HOOK_FLUSH && l->hook != HOOK_BUS) {
 		ctx_push_view(L, l, VIEW_CTX);
 		set_global(L, "ctx");
@@ -529,6 +568,8 @@ void ctx_end(lua_State *L, struct lane *l)
 			put_config(l);
 		return;
 	}
+	if (l->ctx.own_config != LUA_NOREF)
+		return_config(L, l);
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		lua_pushstring(L, names[i]);
 		lua_pushnil(L);

@@ -64,6 +64,7 @@ struct ctx {
 	bool keep;	    /* views are noted, so that ctx_end can end them */
 	int views;	    /* reference to their table */
 	bool config_dirty;  /* the global config was looked at or written */
+	int own_config;	    /* while another one is lent: reference to it */
 	struct buf scratch; /* text that is put together */
 };
 

@@ -71,6 +71,15 @@ static void copy_missing(lua_State *L, int from, int to)
 	}
 }
 
+void guard_copy(lua_State *L, int from, int to)
+{
+	copy_missing(L, from, to);
+	if (!guard_open(L, from))
+		return;
+	copy_missing(L, lua_gettop(L), to);
+	lua_pop(L, 2);
+}
+
 bool guard_fill(lua_State *L, int index)
 {
 	int real;
@@ -80,7 +89,7 @@ bool guard_fill(lua_State *L, int index)
 	if (!guard_open(L, index))
 		return false;
 	real = lua_gettop(L);
-	copy_missing(L, real, index);
+	guard_copy(L, real, index);
 	lua_pushnil(L);
 	lua_setmetatable(L, index);
 	slot_get(L, SLOT_ENV_META);
@@ -110,18 +119,24 @@ static void push_guard(lua_State *L)
 	lua_setmetatable(L, -2);
 }
 
+void guard_meta(lua_State *L, int index)
+{
+	index = lua_absindex(L, index);
+	lua_createtable(L, 0, 3);
+	lua_pushvalue(L, index);
+	lua_setfield(L, -2, "__index");
+	lua_pushvalue(L, index);
+	lua_rawsetp(L, -2, &real_key);
+}
+
 void guard_library(lua_State *L, const char *name)
 {
 	int real = lua_gettop(L);
 
 	luaL_checkstack(L, 8, NULL);
-	lua_createtable(L, 0, 3);
-	lua_pushvalue(L, real);
-	lua_setfield(L, -2, "__index");
+	guard_meta(L, real);
 	lua_pushcfunction(L, guard_write);
 	lua_setfield(L, -2, "__newindex");
-	lua_pushvalue(L, real);
-	lua_rawsetp(L, -2, &real_key);
 	slot_get(L, SLOT_LIBS);
 	lua_pushvalue(L, -2);
 	lua_setfield(L, -2, name);
@@ -146,6 +161,41 @@ void guard_alias(lua_State *L, const char *alias, const char *name)
 	lua_pop(L, 2);
 }
 
+/* At `baseline` and `baseline` + 1 lie the baseline and the libraries. */
+static void restore_aliases(lua_State *L, int baseline)
+{
+	slot_get(L, SLOT_ALIASES);
+	lua_pushnil(L);
+	while (lua_next(L, -2)) {
+		lua_rawget(L, baseline);
+		lua_pushvalue(L, -2);
+		lua_insert(L, -2);
+		lua_rawset(L, baseline);
+	}
+	lua_pop(L, 1);
+}
+
+void guard_adopt(lua_State *L)
+{
+	int top = lua_gettop(L);
+
+	luaL_checkstack(L, 12, NULL);
+	slot_get(L, SLOT_BASELINE);
+	slot_get(L, SLOT_LIBS);
+	lua_pushnil(L);
+	while (lua_next(L, top + 2)) {
+		lua_pop(L, 1);
+		lua_pushvalue(L, -1);
+		lua_rawget(L, top + 1);
+		if (guard_is(L, -1))
+			lua_pop(L, 1);
+		else
+			guard_library(L, lua_tostring(L, -2));
+	}
+	restore_aliases(L, top + 1);
+	lua_settop(L, top);
+}
+
 void guard_restore(lua_State *L)
 {
 	int top = lua_gettop(L);
@@ -160,14 +210,7 @@ void guard_restore(lua_State *L)
 		lua_insert(L, -2);
 		lua_rawset(L, top + 1);
 	}
-	slot_get(L, SLOT_ALIASES);
-	lua_pushnil(L);
-	while (lua_next(L, top + 3)) {
-		lua_rawget(L, top + 1);
-		lua_pushvalue(L, -2);
-		lua_insert(L, -2);
-		lua_rawset(L, top + 1);
-	}
+	restore_aliases(L, top + 1);
 	lua_getfield(L, top + 2, "string");
 	lua_rawgetp(L, -1, &real_key);
 	string_index(L);

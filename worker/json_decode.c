@@ -4,10 +4,12 @@
  * they are met. Errors are worded as Go words them. Integral numbers below
  * 2^53 become integers; null leaves a field out. Start at value().
  */
+#include "worker/json.h"
 #include "worker/out.h"
 #include "worker/libs.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -19,6 +21,7 @@ struct parse {
 	const char *where; /* for messages: "looking for beginning of value" */
 	int depth;
 	struct work work;
+	struct json_flavour flavour;
 };
 
 /* Each pushes one value, or a message and returns false. */
@@ -67,7 +70,7 @@ static bool literal(struct parse *s, const char *word)
 		return failed(s, where);
 	}
 	if (word[0] == 'n')
-		lua_pushnil(s->L);
+		lua_pushstring(s->L, s->flavour.null); /* NULL: nil */
 	else
 		lua_pushboolean(s->L, word[0] == 't');
 	return true;
@@ -82,9 +85,27 @@ static bool digits(struct parse *s, const char *where)
 	return true;
 }
 
+/* Decimal digits with a sign, as an integer if they fit. */
+static bool push_integer(lua_State *L, const uint8_t *p, size_t n)
+{
+	char text[24];
+	long long v;
+
+	if (n >= sizeof(text))
+		return false;
+	memcpy(text, p, n);
+	text[n] = '\0';
+	errno = 0;
+	v = strtoll(text, NULL, 10);
+	if (errno == 0)
+		lua_pushinteger(L, v);
+	return errno == 0;
+}
+
 static bool number(struct parse *s)
 {
 	const uint8_t *from = s->p;
+	bool plain = true;
 	double x;
 
 	if (*s->p == '-')
@@ -94,17 +115,22 @@ static bool number(struct parse *s)
 	else if (!digits(s, "in numeric literal"))
 		return false;
 	if (s->p < s->end && *s->p == '.') {
+		plain = false;
 		s->p++;
 		if (!digits(s, "after decimal point in numeric literal"))
 			return false;
 	}
 	if (s->p < s->end && (*s->p | 0x20) == 'e') {
+		plain = false;
 		s->p++;
 		if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
 			s->p++;
 		if (!digits(s, "in exponent of numeric literal"))
 			return false;
 	}
+	if (s->flavour.exact && plain &&
+	    push_integer(s->L, from, (size_t)(s->p - from)))
+		return true;
 	x = strtod((const char *)from, NULL);
 	if (isinf(x)) {
 		lua_pushliteral(s->L, "json: cannot unmarshal number ");
@@ -114,7 +140,7 @@ static bool number(struct parse *s)
 		lua_concat(s->L, 3);
 		return false;
 	}
-	if (x == floor(x) && fabs(x) < 0x1p53)
+	if (!s->flavour.exact && x == floor(x) && fabs(x) < 0x1p53)
 		lua_pushinteger(s->L, (lua_Integer)x);
 	else
 		lua_pushnumber(s->L, x);
@@ -375,9 +401,9 @@ static bool value(struct parse *s)
 	}
 }
 
-int json_decode(lua_State *L)
+int json_decode_as(lua_State *L, const struct json_flavour *flavour)
 {
-	struct parse s = {.L = L};
+	struct parse s = {.L = L, .flavour = *flavour};
 	size_t n;
 	bool ok;
 
@@ -396,4 +422,11 @@ int json_decode(lua_State *L)
 	lua_pushnil(L);
 	lua_insert(L, -2);
 	return 2;
+}
+
+int json_decode(lua_State *L)
+{
+	static const struct json_flavour go;
+
+	return json_decode_as(L, &go);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lane: a run from its parameters to its packed answer. How a run asks the
+ * lane: a run from its parameters to its packed answer. What is run, and what
+ * it comes to, is the dialect's business (dialect.h). How a run asks the
  * broker for something is in call.c; which lane runs when, in sched.c. Start
  * at lane_begin() and go_on().
  */
@@ -11,7 +12,7 @@
 #include "proto/pack.h"
 #include "proto/unpack.h"
 #include "worker/convert.h"
-#include "worker/lib.h"
+#include "worker/dialect.h"
 
 enum {
 	KEEP = 64 << 10,
@@ -24,35 +25,6 @@ enum {
 };
 
 /* --- the state of a lane --- */
-
-static void on_print(void *arg, struct slice line)
-{
-	log_line(arg, line);
-}
-
-static bool on_source(void *arg, struct slice module, struct slice *text,
-		      const char **chunkname)
-{
-	struct lane *l = arg;
-	const struct source_file *f = script_module(l->host->script, module);
-
-	if (!f)
-		return false;
-	*text = buf_slice(&f->text);
-	*chunkname = f->chunkname;
-	return true;
-}
-
-static bool on_fill(lua_State *L, int index)
-{
-	return ctx_fill(L, index) || mut_fill(L, index);
-}
-
-static const struct vm_ops vm_ops = {
-	.print = on_print,
-	.source = on_source,
-	.fill = on_fill,
-};
 
 int lane_try(struct lane *l, const struct source_file *f, struct buf *why)
 {
@@ -69,19 +41,6 @@ int lane_try(struct lane *l, const struct source_file *f, struct buf *why)
 	return r;
 }
 
-static int compile(struct lane *l, const struct source_file *f, int *ref)
-{
-	*ref = LUA_NOREF;
-	if (!f)
-		return OK;
-	if (vm_compile(&l->vm, buf_slice(&f->text), f->chunkname) < 0) {
-		lua_pop(l->vm.L, 1);
-		return ERR_FORMAT;
-	}
-	*ref = luaL_ref(l->vm.L, LUA_REGISTRYINDEX);
-	return OK;
-}
-
 static void new_thread(struct lane *l)
 {
 	l->co = lua_newthread(l->vm.L);
@@ -89,45 +48,28 @@ static void new_thread(struct lane *l)
 	l->co_ref = luaL_ref(l->vm.L, LUA_REGISTRYINDEX);
 }
 
-static void bind(struct lane *l, int chunk)
-{
-	lua_State *L = l->vm.L;
-
-	if (chunk == LUA_NOREF)
-		return;
-	lua_rawgeti(L, LUA_REGISTRYINDEX, chunk);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, l->env);
-	vm_env_set(L, -2);
-	lua_pop(L, 1);
-}
-
-/* globals: script. One environment for all runs. */
-static void make_env(struct lane *l)
-{
-	vm_env_push(&l->vm, l->vm.L);
-	l->env = luaL_ref(l->vm.L, LUA_REGISTRYINDEX);
-	bind(l, l->shared);
-	for (int h = 0; h < HOOK_COUNT; h++)
-		bind(l, l->chunk[h]);
-}
+static const struct dialect_ops *const dialects[DIALECT_COUNT] = {
+	[DIALECT_HTTP] = &dialect_http,
+	[DIALECT_MQTT] = &dialect_mqtt,
+};
 
 int lane_init(struct lane *l, const struct lane_host *host)
 {
-	bool keep = host->script->keep_globals;
 	int r;
 
 	*l = (struct lane){.host = host};
+	l->dialect = dialects[host->script->dialect];
 	list_init(&l->node);
-	l->co_ref = l->env = LUA_NOREF;
+	l->co_ref = l->env = l->shared = LUA_NOREF;
+	for (int h = 0; h < HOOK_COUNT; h++)
+		l->chunk[h] = LUA_NOREF;
 	l->effects.max = host->script->max_effects;
 	l->effects.max_bytes = host->script->max_effect_bytes;
-	r = vm_open(&l->vm, &vm_ops, l);
+	r = vm_open(&l->vm, l->dialect->vm, l);
 	if (r < 0)
 		return r;
 	lua_gc(l->vm.L, LUA_GCSTOP);
-	lib_open(l);
-	ctx_open(l, keep);
-	mut_open(l, keep);
+	l->dialect->open(l);
 	return OK;
 }
 
@@ -142,20 +84,20 @@ static int garbage_kb(const struct script *s)
 
 int lane_compile(struct lane *l)
 {
-	const struct script *s = l->host->script;
-	int r = compile(l, s->shared, &l->shared);
+	int r = l->dialect->compile(l);
 
-	for (int h = 0; h < HOOK_COUNT && r == OK; h++)
-		r = compile(l, s->hook[h], &l->chunk[h]);
 	if (r < 0)
 		return r;
-	if (s->keep_globals)
-		make_env(l);
 	new_thread(l);
-	l->garbage_kb = garbage_kb(s);
+	lane_settle(l);
+	return OK;
+}
+
+void lane_settle(struct lane *l)
+{
+	l->garbage_kb = garbage_kb(l->host->script);
 	lua_gc(l->vm.L, LUA_GCCOLLECT);
 	l->used_kb = lua_gc(l->vm.L, LUA_GCCOUNT);
-	return OK;
 }
 
 void lane_fini(struct lane *l)
@@ -168,6 +110,7 @@ void lane_fini(struct lane *l)
 	buf_fini(&l->answer_bytes);
 	buf_fini(&l->fetch.bytes);
 	buf_fini(&l->out);
+	buf_fini(&l->verdict);
 	*l = (struct lane){0};
 }
 
@@ -184,16 +127,11 @@ void lane_rest(struct lane *l)
 
 /* --- the end of a run --- */
 
-static void end_run(struct lane *l)
+void lane_end(struct lane *l)
 {
-	lua_State *L = l->vm.L;
-
 	vm_event_end(&l->vm, l->env == LUA_NOREF);
-	if (l->env != LUA_NOREF)
-		lua_rawgeti(L, LUA_REGISTRYINDEX, l->env);
-	ctx_end(L, l);
-	lua_settop(L, 0);
-	mut_end(l);
+	l->dialect->end(l);
+	lua_settop(l->vm.L, 0);
 	effects_clear(&l->effects);
 	buf_reset(&l->fetch.bytes, KEEP);
 	if (l->moved)
@@ -229,7 +167,7 @@ static void answer_failure(struct lane *l, enum code code, const char *message,
  * for the traceback. The thread is dropped with whatever it left open: nothing
  * of a failed run goes on.
  */
-static void fail_run(struct lane *l)
+void lane_fail(struct lane *l)
 {
 	lua_State *L = l->vm.L, *co = l->co;
 	enum code code = CODE_SCRIPT_ERROR;
@@ -256,12 +194,12 @@ static void fail_run(struct lane *l)
 	answer_failure(l, code, message, n, lua_tostring(L, -2));
 	lua_settop(L, 0);
 	new_thread(l);
-	end_run(l);
+	lane_end(l);
 }
 
 static void pack_part(struct buf *out, const struct buf *part, uint32_t n)
 {
-	if (n)
+	if (part->n)
 		pack_bin(out, buf_slice(part));
 	else
 		pack_nil(out);
@@ -282,64 +220,61 @@ static void finish_run(struct lane *l)
 	int nops;
 
 	buf_clear(&l->out);
-	nops = mut_pack(l, &l->out);
+	nops = l->dialect->pack(l, &l->out);
 	if (too_large(l, nops)) {
 		lua_pushfstring(l->co,
 				"too_large: one run may end with %d ops, and "
 				"these and its effects with %d bytes",
 				(int)l->host->script->max_ops,
 				PROTO_MAX_INTERNAL - KEEP);
-		fail_run(l);
+		lane_fail(l);
 		return;
 	}
 	rpc_result(out, l->run_id);
 	pack_array(out, 4);
 	pack_part(out, &l->out, (uint32_t)nops);
 	n = effects_count(&l->effects);
-	if (n) {
-		buf_clear(&l->out);
+	buf_clear(&l->out);
+	if (n)
 		effects_pack(&l->effects, &l->out);
-	}
 	pack_part(out, &l->out, n);
 	buf_reset(&l->out, KEEP);
 	lua_settop(l->co, 0);
-	end_run(l);
+	lane_end(l);
 }
 
 /* --- the middle --- */
 
-/*
- * Run until the run ends or waits. On co lie the environment, the hook's
- * chunk and, first to run, that of _shared.lua.
- */
-static void go_on(struct lane *l)
+int lane_resume(struct lane *l)
 {
 	int r, n;
 
-	for (;;) {
-		l->state = LANE_RUNNING;
-		r = vm_resume(&l->vm, l->co, 0, &n);
-		if (r == LUA_YIELD && l->state == LANE_WAITING)
-			return;
-		if (r == LUA_YIELD) {
-			lua_pushliteral(l->co, "attempt to yield from outside "
-					       "a coroutine");
-			break;
-		}
-		if (r != LUA_OK)
-			break;
-		if (l->vm.stopping) {
-			lua_pushliteral(l->co, VM_TIMEOUT_TEXT);
-			break;
-		}
-		if (l->shared_done) {
-			finish_run(l);
-			return;
-		}
-		l->shared_done = true;
-		lua_settop(l->co, 2);
-	}
-	fail_run(l);
+	l->state = LANE_RUNNING;
+	r = vm_resume(&l->vm, l->co, 0, &n);
+	if (r == LUA_YIELD && l->state == LANE_WAITING)
+		return 0;
+	if (r == LUA_OK && !l->vm.stopping)
+		return 1;
+	if (r == LUA_YIELD)
+		lua_pushliteral(l->co, "attempt to yield from outside "
+				       "a coroutine");
+	else if (r == LUA_OK)
+		lua_pushliteral(l->co, VM_TIMEOUT_TEXT);
+	return ERR_FORMAT;
+}
+
+/* Run until the run ends or waits. */
+static void go_on(struct lane *l)
+{
+	int r;
+
+	do
+		r = lane_resume(l);
+	while (r == 1 && l->dialect->more(l));
+	if (r == 1)
+		finish_run(l);
+	else if (r < 0)
+		lane_fail(l);
 }
 
 void lane_go(struct lane *l)
@@ -348,17 +283,6 @@ void lane_go(struct lane *l)
 }
 
 /* --- the beginning --- */
-
-static void push_chunk(struct lane *l, int chunk)
-{
-	lua_State *co = l->co;
-
-	lua_rawgeti(co, LUA_REGISTRYINDEX, chunk);
-	if (l->env == LUA_NOREF) {
-		lua_pushvalue(co, 1);
-		vm_env_set(co, -2);
-	}
-}
 
 static uint64_t deadline(uint64_t timeout_ms)
 {
@@ -371,23 +295,6 @@ static uint64_t deadline(uint64_t timeout_ms)
 	       (uint64_t)now.tv_nsec;
 }
 
-static void start(struct lane *l)
-{
-	lua_State *co = l->co;
-
-	vm_event_begin(&l->vm, deadline(l->host->script->timeout_ms));
-	if (l->env == LUA_NOREF)
-		vm_env_push(&l->vm, co);
-	else
-		lua_rawgeti(co, LUA_REGISTRYINDEX, l->env);
-	ctx_globals(co, l);
-	mut_begin(co, l);
-	push_chunk(l, l->chunk[l->hook]);
-	l->shared_done = l->shared == LUA_NOREF;
-	if (!l->shared_done)
-		push_chunk(l, l->shared);
-}
-
 /* nil or bytes */
 static struct slice take_bytes(struct cursor *c)
 {
@@ -397,27 +304,27 @@ static struct slice take_bytes(struct cursor *c)
 int lane_begin(struct lane *l, uint32_t run_id, struct slice params)
 {
 	struct cursor c = cursor_of(params);
-	struct slice event, ops, extra;
+	struct run_bytes run = {.base = params.p};
 	uint64_t hook;
 	int r;
 
 	if (cursor_array(&c) != 5)
 		return ERR_FORMAT;
 	hook = cursor_uint(&c);
-	event = take_bytes(&c);
-	ops = take_bytes(&c);
+	run.event = take_bytes(&c);
+	run.ops = take_bytes(&c);
 	cursor_skip(&c);
-	extra = take_bytes(&c);
-	if (c.error || hook >= HOOK_COUNT || l->chunk[hook] == LUA_NOREF)
+	run.extra = take_bytes(&c);
+	if (c.error || hook >= HOOK_COUNT)
 		return ERR_FORMAT;
 	l->run = params;
 	l->run_id = run_id;
 	l->hook = (enum hook)hook;
 	l->failed = CODE_OK;
-	r = ctx_begin(&l->ctx, params.p, event, ops, extra);
+	vm_event_begin(&l->vm, deadline(l->host->script->timeout_ms));
+	r = l->dialect->begin(l, &run);
 	if (r < 0)
 		return r;
-	start(l);
 	go_on(l);
 	return OK;
 }

@@ -7,9 +7,9 @@
  *              a call  v   |  lane_go()
  *                    WAITING --the answer came--> READY
  *
- * A run is _shared.lua and then the hook's chunk, in a coroutine of the lane.
- * A call to the broker yields from it when there are other lanes, else it
- * waits in place.
+ * A run is what the script's dialect makes of its parameters (dialect.h), in a
+ * coroutine of the lane. A call to the broker yields from it when there are
+ * other lanes, else it waits in place.
  */
 #ifndef PF_WORKER_LANE_H
 #define PF_WORKER_LANE_H
@@ -61,8 +61,11 @@ struct fetch {
 	lane_k done;
 };
 
+struct dialect_ops;
+
 struct lane {
 	struct list node;
+	const struct dialect_ops *dialect;
 	struct vm vm;
 	lua_State *co;
 	int co_ref;
@@ -73,7 +76,8 @@ struct lane {
 	enum code failed; /* code of the last call that failed, for the end */
 	bool moved;	  /* the run's bytes are in `bytes` */
 	bool shared_done;
-	struct slice run; /* the run's parameters, where they are now */
+	struct slice run;   /* the run's parameters, where they are now */
+	struct slice event; /* mqtt: in them, until the hook has begun */
 	struct buf bytes;
 	struct buf answer_bytes;
 	struct answer answer;
@@ -81,11 +85,14 @@ struct lane {
 	struct mut mut;
 	struct effects effects;
 	struct fetch fetch;
-	struct buf out; /* scratch for packing */
-	int used_kb;	/* by Lua after the last collection */
-	int garbage_kb; /* new since then that makes the next one due */
-	int env;	/* reference; the lane's own with globals: script */
-	int chunk[HOOK_COUNT], shared; /* references, or LUA_NOREF */
+	struct buf out;	    /* scratch for packing */
+	struct buf verdict; /* mqtt: what the run comes to; empty: next */
+	int used_kb;	    /* by Lua after the last collection */
+	int garbage_kb;	    /* new since then that makes the next one due */
+	int env;	    /* reference; the lane's own with kept globals */
+	/* References, or LUA_NOREF. http: compiled files; mqtt: the functions
+	 * of the table `hooks`, and no `shared`. */
+	int chunk[HOOK_COUNT], shared;
 };
 
 /* A state with all libraries. 0 or ERR_NOMEM; lane_fini is due either way. */
@@ -96,9 +103,12 @@ void lane_fini(struct lane *l);
 int lane_try(struct lane *l, const struct source_file *f,
 	     struct buf *why) must_check;
 
-/* Take the script's chunks in; then the lane can run. ERR_FORMAT: one does not
- * compile. */
+/* Take the script's chunks in; then the lane can run (mqtt: mqtt_load()).
+ * ERR_FORMAT: one does not compile. */
 int lane_compile(struct lane *l) must_check;
+
+/* Loaded: what is there now is no garbage. */
+void lane_settle(struct lane *l);
 
 /*
  * Parameters of `run` (raw array): begin it and go on until it ends (FREE, the
@@ -113,6 +123,16 @@ void lane_go(struct lane *l);
 
 /* The answer to l->call_id; it is copied. WAITING -> READY. */
 void lane_answer(struct lane *l, const struct rpc *msg);
+
+/*
+ * Parts of a run, for dialects. lane_resume() goes on with what lies on l->co:
+ * 1: it returned; 0: it waits; ERR_FORMAT: it failed, the error is on top of
+ * l->co, and lane_fail() is due, which answers and ends the run. lane_end()
+ * ends one whose answer is packed.
+ */
+int lane_resume(struct lane *l) must_check;
+void lane_fail(struct lane *l);
+void lane_end(struct lane *l);
 
 static inline struct lane *lane_of(lua_State *L)
 {

@@ -4,6 +4,8 @@
  */
 #include "worker/lib.h"
 
+#include "worker/mq.h"
+
 void lib_open(struct lane *l)
 {
 	vm_library(&l->vm, "kv", lib_kv);
@@ -12,6 +14,7 @@ void lib_open(struct lane *l)
 	vm_library(&l->vm, "data_store", lib_data_store);
 	vm_alias(&l->vm, "data", "data_store");
 	vm_library(&l->vm, "log", lib_log);
+	mq_open_providers(l);
 }
 
 /* The next element of a path; false at its end. */

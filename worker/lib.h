@@ -6,6 +6,7 @@
 #ifndef PF_WORKER_LIB_H
 #define PF_WORKER_LIB_H
 
+#include "lib/log.h"
 #include "worker/lane.h"
 
 /* Add all of them to the lane's vm. */
@@ -14,8 +15,15 @@ void lib_open(struct lane *l);
 extern const luaL_Reg lib_kv[], lib_bus[], lib_artifacts[], lib_data_store[],
 	lib_log[];
 
-/* print() of a script, as log.info. */
+/* One line without attributes. log_line: print() of a script, as log.info. */
+void log_text(struct lane *l, enum log_level level, struct slice line);
 void log_line(struct lane *l, struct slice line);
+
+/* log.LEVEL(message, attributes). */
+int log_call(lua_State *L, enum log_level level);
+
+/* kv.delete(key). */
+int lib_kv_delete(lua_State *L);
 
 /*
  * A name of an artifact or a data file, cleaned as a path below "/", without

@@ -5,6 +5,7 @@
  * Linear in what comes out; what goes in is bounded by depth, the heap and
  * the stop. Decoding is in json_decode.c. Start at encode_value().
  */
+#include "worker/json.h"
 #include "worker/out.h"
 #include "worker/libs.h"
 
@@ -19,12 +20,6 @@ struct level {
 	const void *table;
 	const struct level *outer;
 	int depth;
-};
-
-/* A key of an object, ready for sorting. */
-struct key {
-	struct slice text;
-	int at; /* of the key itself in the list of keys */
 };
 
 static void encode_value(struct out *o, int index, const struct level *level);
@@ -53,8 +48,7 @@ static bool is_plain(uint8_t c)
 	       c != '>' && c != '&';
 }
 
-/* Length of the well-formed UTF-8 sequence at p, or 0. */
-static size_t utf8_length(const uint8_t *p, size_t left)
+size_t json_utf8_length(const uint8_t *p, size_t left)
 {
 	size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
 
@@ -79,7 +73,7 @@ static void add_string(struct out *o, struct slice s)
 			from = i;
 			continue;
 		}
-		n = utf8_length(s.p + i, s.n - i);
+		n = json_utf8_length(s.p + i, s.n - i);
 		if (n == 0)
 			out_text(o, "\\ufffd");
 		else if (n == 3 && memcmp(s.p + i, "\xe2\x80", 2) == 0 &&
@@ -104,6 +98,22 @@ static void shortest(double x, char text[40])
 		if (strtod(text, NULL) == x)
 			return;
 	}
+}
+
+int json_digits(double x, char digits[24], int *exponent)
+{
+	char text[40];
+	const char *p = text;
+	int n = 0;
+
+	shortest(fabs(x), text);
+	for (; *p && *p != 'e'; p++)
+		if (*p != '.' && n < 24)
+			digits[n++] = *p;
+	while (n > 1 && digits[n - 1] == '0')
+		n--;
+	*exponent = atoi(p + 1);
+	return n;
 }
 
 static void zeros(struct out *o, int n)
@@ -131,21 +141,11 @@ static void add_plain(struct out *o, const char *digits, int n, int exponent)
 
 static void add_double(struct out *o, double x)
 {
-	char text[40], digits[24];
-	int n = 0, exponent;
-	char *p = text;
+	char text[16], digits[24];
+	int exponent, n = json_digits(x, digits, &exponent);
 
-	shortest(x, text);
-	if (*p == '-') {
+	if (x < 0)
 		out_byte(o, '-');
-		p++;
-	}
-	for (; *p && *p != 'e'; p++)
-		if (*p != '.' && n < (int)sizeof(digits))
-			digits[n++] = *p;
-	while (n > 1 && digits[n - 1] == '0')
-		n--;
-	exponent = atoi(p + 1);
 	if (exponent >= -6 && exponent < 21) {
 		add_plain(o, digits, n, exponent);
 		return;
@@ -216,7 +216,7 @@ static void encode_list(struct out *o, int index, lua_Integer n,
 	out_byte(o, ']');
 }
 
-static void sort_keys(struct key *keys, struct key *spare, size_t n)
+static void sort_keys(struct json_key *keys, struct json_key *spare, size_t n)
 {
 	size_t half = n / 2, a = 0, b = half, k = 0;
 
@@ -252,12 +252,11 @@ static size_t list_keys(lua_State *L, int index, size_t max)
 	return n;
 }
 
-/* Pushes the list of keys (each, then its text) and the sorted array; *n: how
- * many there may be, and are. A key's __tostring may change the table, so it is
- * not asked before the list is whole. */
-static struct key *push_keys(lua_State *L, int index, size_t *n)
+/* A key's __tostring may change the table, so it is not asked before the list
+ * is whole. */
+struct json_key *json_push_keys(lua_State *L, int index, size_t *n)
 {
-	struct key *keys;
+	struct json_key *keys;
 	int list;
 
 	vm_room(L, *n * 2 * (sizeof(*keys) + 16));
@@ -281,7 +280,7 @@ static void encode_object(struct out *o, int index, size_t n,
 			  const struct level *level)
 {
 	lua_State *L = o->L;
-	struct key *keys = push_keys(L, index, &n);
+	struct json_key *keys = json_push_keys(L, index, &n);
 	int list = lua_gettop(L) - 1;
 
 	out_byte(o, '{');
@@ -362,13 +361,11 @@ static int encode(lua_State *L)
 	return 1;
 }
 
-/* What goes wrong inside is a result, not an error; but the stop is one. */
-static int json_encode(lua_State *L)
+int json_protected(lua_State *L, lua_CFunction encoder)
 {
-	luaL_checkany(L, 1);
 	lua_settop(L, 1);
 	vm_stack(L);
-	lua_pushcfunction(L, encode);
+	lua_pushcfunction(L, encoder);
 	lua_insert(L, 1);
 	if (lua_pcall(L, 1, 1, 0) == LUA_OK)
 		return 1;
@@ -377,6 +374,12 @@ static int json_encode(lua_State *L)
 	lua_pushnil(L);
 	lua_insert(L, -2);
 	return 2;
+}
+
+static int json_encode(lua_State *L)
+{
+	luaL_checkany(L, 1);
+	return json_protected(L, encode);
 }
 
 void open_json(lua_State *L)

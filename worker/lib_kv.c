@@ -164,7 +164,7 @@ static int kv_set(lua_State *L)
 	return done(L);
 }
 
-static int kv_delete(lua_State *L)
+int lib_kv_delete(lua_State *L)
 {
 	struct lane *l = lane_of(L);
 	struct slice key = convert_text(L, 1);
@@ -302,7 +302,7 @@ static int kv_cas(lua_State *L)
 
 const luaL_Reg lib_kv[] = {
 	{"get", kv_get},   {"get_base64", kv_get_base64},
-	{"set", kv_set},   {"delete", kv_delete},
+	{"set", kv_set},   {"delete", lib_kv_delete},
 	{"list", kv_list}, {"incr", kv_incr},
 	{"cas", kv_cas},   {NULL, NULL},
 };

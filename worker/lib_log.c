@@ -3,8 +3,6 @@
  * lib_log: log.trace .. log.audit, and print. A line is a notification to the
  * broker, which bounds, escapes and writes it.
  */
-#include "lib/log.h"
-
 #include "proto/pack.h"
 #include "worker/convert.h"
 #include "worker/libs.h"
@@ -33,15 +31,21 @@ static void end(struct lane *l)
 {
 	struct wire *w = l->host->wire;
 
+	wire_mark(w);
 	if (w->out.n >= WIRE_FULL && wire_flush(w) < 0)
 		l->host->gone(l->host->arg);
 }
 
-void log_line(struct lane *l, struct slice line)
+void log_text(struct lane *l, enum log_level level, struct slice line)
 {
-	begin(l, LOG_INFO, line);
+	begin(l, level, line);
 	pack_array(&l->host->wire->out, 0);
 	end(l);
+}
+
+void log_line(struct lane *l, struct slice line)
+{
+	log_text(l, LOG_INFO, line);
 }
 
 struct attrs {
@@ -82,7 +86,7 @@ static void gather(lua_State *L, struct attrs *attrs)
 	sort(attrs);
 }
 
-static int write_log(lua_State *L, enum log_level level)
+int log_call(lua_State *L, enum log_level level)
 {
 	struct lane *l = lane_of(L);
 	struct slice msg = convert_text(L, 1);
@@ -107,32 +111,32 @@ static int write_log(lua_State *L, enum log_level level)
 
 static int trace(lua_State *L)
 {
-	return write_log(L, LOG_TRACE);
+	return log_call(L, LOG_TRACE);
 }
 
 static int debug(lua_State *L)
 {
-	return write_log(L, LOG_DEBUG);
+	return log_call(L, LOG_DEBUG);
 }
 
 static int info(lua_State *L)
 {
-	return write_log(L, LOG_INFO);
+	return log_call(L, LOG_INFO);
 }
 
 static int warn(lua_State *L)
 {
-	return write_log(L, LOG_WARN);
+	return log_call(L, LOG_WARN);
 }
 
 static int error(lua_State *L)
 {
-	return write_log(L, LOG_ERROR);
+	return log_call(L, LOG_ERROR);
 }
 
 static int audit(lua_State *L)
 {
-	return write_log(L, LOG_AUDIT);
+	return log_call(L, LOG_AUDIT);
 }
 
 const luaL_Reg lib_log[] = {

@@ -19,6 +19,9 @@ enum slot {
 	SLOT_ALIASES,  /* alias -> name */
 	SLOT_IDS,      /* object -> number, weak keys */
 	SLOT_TRACE,    /* the traceback of the error that xpcall handles */
+	SLOT_ROOT,     /* env.h: the function whose _ENV all chunks share, */
+	SLOT_STATE,    /* its environment after load, */
+	SLOT_LOADED,   /* and what was required until then */
 	SLOT_COUNT
 };
 int slot_get(lua_State *L, enum slot slot);  /* pushes; the type */
@@ -40,11 +43,24 @@ bool guard_fill(lua_State *L, int index);
 /* Make the environments' metatable a guard over the baseline. */
 void guard_environments(lua_State *L);
 
+/* Push a metatable of guards over the table at index. */
+void guard_meta(lua_State *L, int index);
+
+/* What the table at `from` has, or reads through to as a guard, and the one at
+ * `to` has not. */
+void guard_copy(lua_State *L, int from, int to);
+
+/* Libraries that were written: that is from now on what they are. */
+void guard_adopt(lua_State *L);
+
 /* Fresh guards for all libraries. */
 void guard_restore(lua_State *L);
 
 /* guard_fill, then vm_ops.fill: before anything looks at a table raw. */
 void vm_fill(lua_State *L, int index);
+
+/* env.c: bind the chunk on top to the environment of the day. */
+void env_bind(lua_State *L);
 
 /* chunk.c */
 

@@ -84,6 +84,21 @@ static void say_ready(struct buf *out, const struct sandbox_report *r)
 	pack_names(out, "missing", r->missing, r->nmissing);
 }
 
+/* Half locked, with no heap yet: the last thing that this process does. */
+static void say_failed(const struct sandbox_report *r)
+{
+	static uint8_t bytes[128];
+	struct buf out = {
+		.p = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+	ssize_t written;
+
+	rpc_notification(&out, "failed", 2);
+	pack_cstr(&out, r->failed);
+	pack_int(&out, r->error);
+	written = write(SANDBOX_FD, out.p, out.n);
+	(void)written; /* the exit code says enough */
+}
+
 int main(int argc, char **argv)
 {
 	struct sandbox_options options = {0};
@@ -92,8 +107,10 @@ int main(int argc, char **argv)
 	if (argc < 1 || !take_options(argv + 1, &options))
 		return EXIT_WORKER_PROTOCOL;
 	install_handlers();
-	if (sandbox_enter(&options, &report) < 0)
+	if (sandbox_enter(&options, &report) < 0) {
+		say_failed(&report);
 		_exit(EXIT_WORKER_SANDBOX);
+	}
 #ifndef PINFOLD_SANITIZE
 	heap_setup(options.memory, on_soft_limit, &sched);
 	heap_soft(options.memory / 4 * 3);

@@ -2,24 +2,20 @@
 /*
  * policy: what a locked worker may ask of the kernel. All else kills it.
  *
- * One row is one allowed form of one system call; rows of the same call are
- * alternatives, the checks of one row must all hold. Rows stand in the order
- * of their names. Who adds a row says why, and adds the same to
- * tests/unit/test_policy.c and tests/sandbox/expect.py, which are written from
- * the reasons and not from this table.
- *
- * The kernel reads some arguments as int and drops the upper half; `wide` is
- * for those that it reads whole (unsigned long).
+ * A row is explained in lib/seccomp.h. Rows stand in the order of their names.
+ * Who adds a row says why, and adds the same to tests/unit/test_policy.c and
+ * tests/sandbox/expect.py, which are written from the reasons and not from
+ * this table.
  */
 #ifndef PF_WORKER_POLICY_H
 #define PF_WORKER_POLICY_H
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
+
+#include "lib/seccomp.h"
 
 #if defined(PINFOLD_SANITIZE) || defined(__SANITIZE_ADDRESS__)
 #define POLICY_SANITIZED 1
@@ -27,28 +23,7 @@
 #define POLICY_SANITIZED 0
 #endif
 
-enum policy_op {
-	POLICY_END = 0, /* no more checks in this row */
-	POLICY_IS,	/* argument == value */
-	POLICY_BITS,	/* no bit outside of value */
-	POLICY_UPTO,	/* argument <= value, unsigned */
-};
-
-enum { POLICY_ARGS = 3, POLICY_FD = 3 };
-
-struct policy_arg {
-	enum policy_op op;
-	unsigned index; /* 0-5 */
-	uint32_t value;
-	bool wide;
-};
-
-struct policy_rule {
-	const char *name;
-	uint32_t nr;
-	const char *why;
-	struct policy_arg args[POLICY_ARGS];
-};
+enum { POLICY_FD = 3 };
 
 static const struct policy_rule policy_rules[] = {
 	{"clock_gettime",

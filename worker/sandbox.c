@@ -19,9 +19,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/privilege.h"
 #include "worker/landlock.h"
 #include "worker/namespace.h"
-#include "worker/privilege.h"
 #include "worker/seccomp.h"
 
 #ifndef PR_SET_MDWE

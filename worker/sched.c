@@ -2,15 +2,16 @@
 /*
  * sched: who runs next. It never looks into an event. There is no way back
  * from a broken socket or bytes without sense: the process ends there, with
- * the code that tells the broker why. Start at sched_run().
+ * the code that tells the broker why. The first message is loader.c's. Start at
+ * sched_run().
  */
 #include "worker/sched.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "proto/pack.h"
-#include "proto/unpack.h"
+#include "worker/dialect.h"
+#include "worker/loader.h"
 
 /* An event that came while no lane was free. */
 struct pending {
@@ -19,7 +20,7 @@ struct pending {
 	struct buf params;
 };
 
-__attribute__((noreturn)) static void end(int code)
+void sched_end(int code)
 {
 	int status = EXIT_WORKER_PROTOCOL;
 
@@ -30,16 +31,16 @@ __attribute__((noreturn)) static void end(int code)
 	_exit(status);
 }
 
-static void check(int code)
+void sched_check(int code)
 {
 	if (code < 0)
-		end(code);
+		sched_end(code);
 }
 
 static void on_gone(void *arg)
 {
 	(void)arg;
-	end(ERR_CLOSED);
+	sched_end(ERR_CLOSED);
 }
 
 /* --- lanes --- */
@@ -49,13 +50,13 @@ static struct lane *lane_at(struct list *node)
 	return container_of(node, struct lane, node);
 }
 
-static struct lane *make_lane(struct sched *s)
+struct lane *sched_lane(struct sched *s)
 {
 	struct lane *l = calloc(1, sizeof(*l));
 
 	if (!l)
-		end(ERR_NOMEM);
-	check(lane_init(l, &s->host));
+		sched_end(ERR_NOMEM);
+	sched_check(lane_init(l, &s->host));
 	s->nlanes++;
 	return l;
 }
@@ -69,8 +70,8 @@ static struct lane *free_lane(struct sched *s)
 		return lane_at(node);
 	if (s->nlanes >= s->script.concurrency)
 		return NULL;
-	l = make_lane(s);
-	check(lane_compile(l));
+	l = sched_lane(s);
+	sched_check(lane_compile(l));
 	return l;
 }
 
@@ -90,9 +91,12 @@ static void put_lane(struct sched *s, struct lane *l)
 		list_push(&s->waiting, &l->node);
 		return;
 	}
-	list_push_front(&s->free, &l->node);
+	if (l->dialect->turns)
+		list_push(&s->free, &l->node);
+	else
+		list_push_front(&s->free, &l->node);
 	r = wire_answered(&s->wire);
-	check(r);
+	sched_check(r);
 	if (r == 1)
 		rest(s);
 }
@@ -103,7 +107,7 @@ static void begin(struct sched *s, struct lane *l, uint32_t id,
 		  struct slice params)
 {
 	s->running = l;
-	check(lane_begin(l, id, params));
+	sched_check(lane_begin(l, id, params));
 	put_lane(s, l);
 }
 
@@ -119,19 +123,19 @@ static void resume(struct sched *s, struct lane *l)
 	put_lane(s, l);
 }
 
-static void enqueue(struct sched *s, const struct rpc *msg)
+void sched_enqueue(struct sched *s, const struct rpc *msg)
 {
 	struct list *node = list_pop(&s->spare);
 	struct pending *p = node ? container_of(node, struct pending, node)
 				 : calloc(1, sizeof(*p));
 
 	if (!p)
-		end(ERR_NOMEM);
+		sched_end(ERR_NOMEM);
 	list_init(&p->node);
 	p->id = msg->id;
 	buf_clear(&p->params);
 	buf_add_slice(&p->params, msg->params);
-	check(buf_error(&p->params));
+	sched_check(buf_error(&p->params));
 	list_push(&s->queue, &p->node);
 }
 
@@ -147,137 +151,6 @@ static void begin_queued(struct sched *s, struct lane *l)
 	buf_reset(&p->params, WIRE_ROOM);
 	list_push(&s->spare, &p->node);
 	begin(s, l, p->id, buf_slice(&l->bytes));
-}
-
-/* --- loading --- */
-
-static void fail_load(struct sched *s, uint32_t id, const char *hook,
-		      struct slice message)
-{
-	struct buf *out = &s->wire.out;
-
-	rpc_failure(out, id);
-	pack_map(out, 4);
-	pack_cstr(out, "code");
-	pack_cstr(out, code_name(CODE_SCRIPT_ERROR));
-	pack_cstr(out, "message");
-	pack_text(out, message);
-	pack_cstr(out, "hook");
-	pack_cstr(out, hook);
-	pack_cstr(out, "traceback");
-	pack_cstr(out, "");
-	rpc_failure_end(out);
-}
-
-/* The answer to call `id`, in the input buffer; what else comes is kept. */
-static struct rpc await(struct sched *s, uint32_t id)
-{
-	struct rpc msg;
-	int r;
-
-	for (;;) {
-		r = wire_next(&s->wire, &msg);
-		check(r);
-		if (r == 0) {
-			check(wire_flush(&s->wire));
-			check(wire_read(&s->wire));
-		} else if (msg.type == RPC_REQUEST) {
-			enqueue(s, &msg);
-		} else if (msg.type == RPC_RESPONSE && msg.id == id) {
-			return msg;
-		}
-	}
-}
-
-static bool fetch_source(struct sched *s, uint32_t load_id,
-			 struct source_file *f)
-{
-	uint32_t id = s->wire.next_id++;
-	struct cursor c;
-	struct rpc msg;
-
-	rpc_request(&s->wire.out, id, "source.get", 2);
-	pack_uint(&s->wire.out, load_id);
-	pack_cstr(&s->wire.out, f->name);
-	msg = await(s, id);
-	c = cursor_of(msg.result);
-	if (msg.failed)
-		return false;
-	buf_add_slice(&f->text, cursor_text(&c));
-	return !c.error && !buf_error(&f->text);
-}
-
-/* The first file that cannot be had or does not compile; *why says why. */
-static const struct source_file *load_files(struct sched *s, uint32_t id,
-					    struct lane *l, struct buf *why)
-{
-	for (size_t i = 0; i < s->script.nfiles; i++)
-		if (!fetch_source(s, id, &s->script.files[i])) {
-			buf_addf(why,
-				 "%s: the source cannot be had, or is "
-				 "larger than %d bytes",
-				 s->script.files[i].chunkname + 1,
-				 PROTO_MAX_SOURCE);
-			return &s->script.files[i];
-		}
-	for (size_t i = 0; i < s->script.nfiles; i++)
-		if (lane_try(l, &s->script.files[i], why) < 0)
-			return &s->script.files[i];
-	return NULL;
-}
-
-static void answer_load(struct sched *s, uint32_t id)
-{
-	struct buf *out = &s->wire.out;
-	uint32_t n = 0;
-
-	for (int h = 0; h < HOOK_COUNT; h++)
-		n += s->script.hook[h] != NULL;
-	rpc_result(out, id);
-	pack_map(out, 1);
-	pack_cstr(out, "hooks");
-	pack_array(out, n);
-	for (int h = 0; h < HOOK_COUNT; h++)
-		if (s->script.hook[h])
-			pack_uint(out, (uint64_t)h);
-}
-
-static void drop_script(struct sched *s, struct lane *l)
-{
-	lane_fini(l);
-	free(l);
-	s->nlanes--;
-	script_fini(&s->script);
-}
-
-static void load(struct sched *s, const struct rpc *msg)
-{
-	struct cursor c = cursor_of(msg->params);
-	const struct source_file *bad;
-	struct buf why = {0};
-	uint32_t id = msg->id;
-	struct lane *l;
-
-	if (s->loaded || cursor_array(&c) != 1)
-		end(ERR_FORMAT);
-	check(script_init(&s->script, cursor_raw(&c)));
-	s->host.may_yield = s->script.concurrency > 1;
-	l = make_lane(s);
-	bad = load_files(s, id, l, &why);
-	if (bad) {
-		fail_load(s, id,
-			  bad->hook == HOOK_COUNT ? ""
-						  : hook_table[bad->hook].name,
-			  buf_slice(&why));
-		drop_script(s, l);
-	} else {
-		check(lane_compile(l));
-		list_push(&s->free, &l->node);
-		s->loaded = true;
-		answer_load(s, id);
-	}
-	buf_fini(&why);
-	check(wire_flush(&s->wire));
 }
 
 /* --- messages --- */
@@ -302,16 +175,16 @@ static void take_request(struct sched *s, const struct rpc *msg)
 	struct lane *l;
 
 	if (slice_is(msg->method, "load")) {
-		load(s, msg);
+		loader_load(s, msg);
 		return;
 	}
 	if (!s->loaded || !slice_is(msg->method, "run"))
-		end(ERR_FORMAT);
+		sched_end(ERR_FORMAT);
 	l = free_lane(s);
 	if (l)
 		begin(s, l, msg->id, msg->params);
 	else
-		enqueue(s, msg);
+		sched_enqueue(s, msg);
 }
 
 /* A lane waits in place: others' answers and new events are kept. */
@@ -323,12 +196,12 @@ static void on_wait(void *arg, struct lane *l)
 
 	while (l->state != LANE_READY) {
 		r = wire_next(&s->wire, &msg);
-		check(r);
+		sched_check(r);
 		if (r == 0) {
-			check(wire_flush(&s->wire));
-			check(wire_read(&s->wire));
+			sched_check(wire_flush(&s->wire));
+			sched_check(wire_read(&s->wire));
 		} else if (msg.type == RPC_REQUEST) {
-			enqueue(s, &msg);
+			sched_enqueue(s, &msg);
 		} else if (msg.type == RPC_RESPONSE && msg.id == l->call_id) {
 			lane_answer(l, &msg);
 		} else if (msg.type == RPC_RESPONSE) {
@@ -355,7 +228,7 @@ static bool step(struct sched *s)
 		return true;
 	}
 	r = wire_next(&s->wire, &msg);
-	check(r);
+	sched_check(r);
 	if (r == 0)
 		return false;
 	if (msg.type == RPC_RESPONSE)
@@ -363,7 +236,7 @@ static bool step(struct sched *s)
 	else if (msg.type == RPC_REQUEST && list_empty(&s->queue))
 		take_request(s, &msg);
 	else if (msg.type == RPC_REQUEST)
-		enqueue(s, &msg);
+		sched_enqueue(s, &msg);
 	return true;
 }
 
@@ -372,7 +245,7 @@ int sched_run(struct sched *s)
 	for (;;) {
 		while (step(s))
 			;
-		check(wire_flush(&s->wire));
+		sched_check(wire_flush(&s->wire));
 		rest(s);
 		if (wire_read(&s->wire) < 0)
 			return 0;

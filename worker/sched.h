@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sched: the worker's only loop: loads the script, begins events in the order
- * in which they arrive, on lanes that are free, and resumes lanes whose answer
- * has come. Between runs it writes, collects garbage, and waits.
+ * sched: the worker's only loop: has the script loaded, begins events in the
+ * order in which they arrive, on lanes that are free, and resumes lanes whose
+ * answer has come. Between runs it writes, collects garbage, and waits.
  */
 #ifndef PF_WORKER_SCHED_H
 #define PF_WORKER_SCHED_H
@@ -28,6 +28,13 @@ void sched_fini(struct sched *s);
 
 /* Serve until the broker closes the socket; the exit code of the process. */
 int sched_run(struct sched *s);
+
+/* For loader.c. The process ends there, with the code that tells the broker
+ * why; if it is an error; a new lane, on no list; a request for later. */
+__attribute__((noreturn)) void sched_end(int code);
+void sched_check(int code);
+struct lane *sched_lane(struct sched *s);
+void sched_enqueue(struct sched *s, const struct rpc *msg);
 
 /* Async-signal-safe: the running lane shall look at its deadline (SIGUSR1). */
 void sched_arm(struct sched *s);

@@ -25,10 +25,14 @@ static enum hook hook_of(struct slice file)
 {
 	static const char tail[] = ".lua";
 	size_t n = sizeof(tail) - 1;
+	enum hook hook;
 
 	if (file.n <= n || memcmp(file.p + file.n - n, tail, n) != 0)
 		return HOOK_COUNT;
-	return hook_parse(slice_of(file.p, file.n - n));
+	hook = hook_parse(slice_of(file.p, file.n - n));
+	if (hook != HOOK_COUNT && hook_table[hook].dialect != DIALECT_HTTP)
+		return HOOK_COUNT;
+	return hook;
 }
 
 static int add_file(struct script *s, struct slice name)
@@ -40,14 +44,20 @@ static int add_file(struct script *s, struct slice name)
 	    memchr(name.p, '\0', name.n))
 		return ERR_FORMAT;
 	s->nfiles++;
-	*f = (struct source_file){.hook = hook_of(name)};
+	*f = (struct source_file){.hook = HOOK_COUNT};
 	buf_init(&f->text, PROTO_MAX_SOURCE);
 	f->name = copy_text(name);
-	n = asprintf(&f->chunkname, "@%s/%s", s->name, f->name);
+	if (s->dialect == DIALECT_MQTT)
+		n = asprintf(&f->chunkname, "@%s", f->name);
+	else
+		n = asprintf(&f->chunkname, "@%s/%s", s->name, f->name);
 	if (n < 0)
 		f->chunkname = NULL;
 	if (!f->name || !f->chunkname)
 		return ERR_NOMEM;
+	if (s->dialect == DIALECT_MQTT)
+		return OK;
+	f->hook = hook_of(name);
 	if (f->hook != HOOK_COUNT)
 		s->hook[f->hook] = f;
 	if (slice_is(name, "_shared.lua"))
@@ -111,11 +121,47 @@ static void take_map(struct slice params, const char *key, struct buf *out)
 		buf_add_slice(out, raw);
 }
 
+static bool take_bool(struct slice map, const char *key)
+{
+	struct slice raw;
+	struct cursor c;
+
+	if (!map_find(map, key, &raw))
+		return false;
+	c = cursor_of(raw);
+	return cursor_bool(&c);
+}
+
+static unsigned take_count(struct slice map, const char *key, uint64_t absent)
+{
+	uint64_t n = take_uint(map, key, absent);
+
+	return n < 1		      ? 1
+	       : n > SOURCE_MAX_LANES ? SOURCE_MAX_LANES
+				      : (unsigned)n;
+}
+
+/* What only scripts of one file have; the files are there. */
+static int take_mqtt(struct script *s, struct slice params)
+{
+	struct slice name = take_text(params, "main");
+
+	s->nulls = !slice_is(take_text(params, "nulls"), "nil");
+	s->keep_state = take_bool(params, "keep_state");
+	s->keep_globals = false;
+	s->workers = take_count(params, "workers", 1);
+	s->concurrency = take_count(params, "num_states", s->concurrency);
+	for (size_t i = 0; i < s->nfiles && !s->main; i++)
+		if (slice_is(name, s->files[i].name))
+			s->main = &s->files[i];
+	return s->main ? OK : ERR_FORMAT;
+}
+
 int script_init(struct script *s, struct slice params)
 {
 	struct slice name = take_text(params, "script");
-	uint64_t lanes = take_uint(params, "concurrency", 1);
 	struct slice files;
+	int r;
 
 	*s = (struct script){0};
 	if (name.n == 0 || name.n > SOURCE_MAX_NAME)
@@ -124,7 +170,9 @@ int script_init(struct script *s, struct slice params)
 	if (!s->name)
 		return ERR_NOMEM;
 	s->keep_globals = slice_is(take_text(params, "globals"), "script");
-	s->concurrency = lanes < 1 ? 1 : lanes > 1024 ? 1024 : (unsigned)lanes;
+	if (slice_is(take_text(params, "dialect"), "mqtt"))
+		s->dialect = DIALECT_MQTT;
+	s->concurrency = take_count(params, "concurrency", 1);
 	if (s->keep_globals)
 		s->concurrency = 1;
 	s->timeout_ms = take_uint(params, "timeout_ms", 5000);
@@ -144,7 +192,10 @@ int script_init(struct script *s, struct slice params)
 		return ERR_NOMEM;
 	if (!map_find(params, "files", &files))
 		return ERR_FORMAT;
-	return take_files(s, files);
+	r = take_files(s, files);
+	if (r == OK && s->dialect == DIALECT_MQTT)
+		r = take_mqtt(s, params);
+	return r;
 }
 
 void script_fini(struct script *s)
@@ -195,7 +246,8 @@ const struct source_file *script_module(const struct script *s,
 
 	for (size_t t = 0; t < 2; t++)
 		for (size_t i = 0; i < s->nfiles; i++)
-			if (names_module(s->files[i].name, module, tails[t]))
+			if (!s->files[i].missing &&
+			    names_module(s->files[i].name, module, tails[t]))
 				return &s->files[i];
 	return NULL;
 }

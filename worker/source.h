@@ -10,18 +10,21 @@
 #include "lib/buf.h"
 #include "proto/proto.h"
 
-enum { SOURCE_MAX_FILES = 512, SOURCE_MAX_NAME = 200 };
+enum { SOURCE_MAX_FILES = 512, SOURCE_MAX_NAME = 200, SOURCE_MAX_LANES = 1024 };
 
 struct source_file {
 	char *name;	 /* "before_request.lua", "sub/mod.lua" */
-	char *chunkname; /* "@NAME/before_request.lua" */
+	char *chunkname; /* "@NAME/before_request.lua"; mqtt: "@auth/x.lua" */
 	struct buf text;
+	bool missing;	/* mqtt: the text could not be had */
 	enum hook hook; /* HOOK_COUNT: none of the hook files */
 };
 
 struct script {
 	char *name;
 	bool keep_globals; /* globals: script */
+	enum dialect dialect;
+	bool nulls; /* a NULL from outside is a word ("null"), not nil */
 	unsigned concurrency;
 	uint64_t timeout_ms, load_timeout_ms, memory;
 	size_t max_body, max_value, max_key, max_artifact;
@@ -33,6 +36,11 @@ struct script {
 	size_t nfiles;
 	const struct source_file *hook[HOOK_COUNT]; /* NULL: no such file */
 	const struct source_file *shared;	    /* _shared.lua or NULL */
+
+	/* mqtt: what the script's globals may change, see loader.c */
+	const struct source_file *main;
+	unsigned workers, index; /* processes that share it; which is this */
+	bool keep_state;
 };
 
 /*

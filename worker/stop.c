@@ -87,6 +87,8 @@ static void on_count(lua_State *L, lua_Debug *ar)
 	}
 	if (vm->collect)
 		vm_collect(L);
+	if (vm->ops->look)
+		vm->ops->look(vm->arg);
 	now = vm_clock_ns();
 	if (vm->deadline_ns && vm->deadline_ns < now + NEAR_NS) {
 		vm->stop_asked = 1;

@@ -36,6 +36,10 @@ struct vm_ops {
 	 * an ordinary table, in place, and return true. Called by next, pairs,
 	 * ipairs, rawget, rawlen, #, table.*, json.encode before they look. */
 	bool (*fill)(lua_State *L, int index);
+
+	/* SIGUSR1 came, and the deadline has not passed: a run takes long.
+	 * Called between two instructions. */
+	void (*look)(void *arg);
 };
 
 struct vm {
@@ -59,6 +63,8 @@ struct vm {
 	bool handling;		/* inside a message handler of xpcall */
 	bool traced;		/* some xpcall of this run kept a traceback */
 	bool seeded;		/* the script chose the seed of math.random */
+	bool rooted;		/* all chunks share one _ENV (env.h), */
+	bool copied;		/* and a fresh one is a copy of the state */
 	uint64_t random[4], reseed[4];
 };
 

@@ -114,6 +114,13 @@ int wire_flush(struct wire *w)
 	return OK;
 }
 
+int wire_say(struct wire *w)
+{
+	if (w->whole == 0 || w->whole != w->out.n)
+		return OK;
+	return wire_flush(w);
+}
+
 void wire_last_words(void *wire)
 {
 	struct wire *w = wire;
@@ -133,7 +140,7 @@ int wire_answered(struct wire *w)
 {
 	int r;
 
-	w->whole = w->out.n;
+	wire_mark(w);
 	if (++w->answers < WIRE_BATCH && w->out.n < WIRE_FULL)
 		return 0;
 	r = wire_flush(w);

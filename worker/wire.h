@@ -7,6 +7,7 @@
  * WIRE_BATCH of them have gathered, when WIRE_FULL bytes wait, and (the
  * caller's duty) before every wait. So neither side makes a system call per
  * event when there are many, and nothing is ever held back to wait for more.
+ * Behind a run that takes long the broker asks for it (SIGUSR1): wire_say().
  */
 #ifndef PF_WORKER_WIRE_H
 #define PF_WORKER_WIRE_H
@@ -28,7 +29,7 @@ struct wire {
 	struct scan scan;
 	struct buf out;
 	unsigned answers; /* in `out` since the last flush */
-	size_t whole;	  /* bytes of `out` up to the last of these */
+	size_t whole;	  /* bytes of `out` that are whole messages */
 	uint32_t next_id; /* of the calls that the worker makes */
 };
 
@@ -52,7 +53,17 @@ int wire_flush(struct wire *w) must_check;
  * when it flushed, 0 when not. */
 int wire_answered(struct wire *w) must_check;
 
-/* The process ends here and now: write the answers that are complete, so that
+/* All of `out` is whole messages now. */
+static inline void wire_mark(struct wire *w)
+{
+	w->whole = w->out.n;
+}
+
+/* Write what was gathered now, in the midst of a run, unless that is writing a
+ * message. ERR_CLOSED when nobody listens any more. */
+int wire_say(struct wire *w) must_check;
+
+/* The process ends here and now: write the messages that are whole, so that
  * no other event pays for the one that ended it. Allocates nothing. */
 void wire_last_words(void *wire);
 

@@ -44,7 +44,8 @@ static void look_at(struct pf_client *c, const struct pf_item *item,
 static struct seen play(const uint8_t *data, size_t size, size_t portion)
 {
 	struct pf_options options = {.max_message = 1 << 16};
-	struct pf_hello hello = {"fuzz", "1", true};
+	struct pf_hello hello = {
+		.client = "fuzz", .version = "1", .lazy = true};
 	struct pf_client *c = pf_new(&options);
 	struct pf_args none = {0};
 	struct seen seen = {0};

@@ -27,9 +27,14 @@ static void check_conf(const struct conf *conf)
 	must(conf->limits.max_message <= PROTO_MAX_MESSAGE);
 	for (size_t i = 0; i < conf->nscripts; i++) {
 		check_script(conf->scripts[i]);
-		must(i == 0 || conf->scripts[i - 1]->priority <=
-				       conf->scripts[i]->priority);
+		must(i == 0 ||
+		     conf->scripts[i - 1]->dialect <
+			     conf->scripts[i]->dialect ||
+		     conf->scripts[i - 1]->priority <=
+			     conf->scripts[i]->priority);
 	}
+	must(!conf->mqtt.providers.n ||
+	     scan_whole(buf_slice(&conf->mqtt.providers), PROTO_MAX_MESSAGE));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

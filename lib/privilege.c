@@ -3,7 +3,7 @@
  * Raw system calls instead of libcap: this is all that is needed of it.
  * Root without a uid change would still own the files of root, hence both.
  */
-#include "worker/privilege.h"
+#include "lib/privilege.h"
 
 #include <errno.h>
 #include <grp.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * privilege: the identity and the capabilities that a worker gives up.
+ * privilege: the identity and the capabilities that a locked process gives up.
  */
-#ifndef PF_WORKER_PRIVILEGE_H
-#define PF_WORKER_PRIVILEGE_H
+#ifndef PF_LIB_PRIVILEGE_H
+#define PF_LIB_PRIVILEGE_H
 
 #include "lib/err.h"
 
