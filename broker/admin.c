@@ -25,6 +25,23 @@ void admin_refuse(struct admin_call *a, enum code code, const char *message)
 	client_fail(a->client, a->id, code, message);
 }
 
+bool admin_dialect(struct admin_call *a, uint32_t at, enum dialect *out)
+{
+	struct slice name;
+
+	*out = DIALECT_HTTP;
+	if (a->nargs <= at || cursor_nil(&a->args))
+		return true;
+	name = cursor_text(&a->args);
+	for (int i = 0; i < DIALECT_COUNT && !a->args.error; i++)
+		if (slice_is(name, dialect_name((enum dialect)i))) {
+			*out = (enum dialect)i;
+			return true;
+		}
+	admin_refuse(a, CODE_BAD_EVENT, "the space is \"http\" or \"mqtt\"");
+	return false;
+}
+
 struct admin_later *admin_later(struct admin_call *a)
 {
 	struct admin_later *l = calloc(1, sizeof(*l));
@@ -113,12 +130,13 @@ static const struct method {
 	{"status", false, admin_status},
 	{"script.list", false, admin_script_list},
 	{"script.show", false, admin_script_show},
+	{"script.grants", false, admin_script_grants},
 	{"script.reload", false, admin_script_reload},
 	{"script.restart", false, admin_script_restart},
 	{"script.enable", false, admin_script_enable},
 	{"script.disable", false, admin_script_disable},
-	{"script.load", false, admin_script_enable},
-	{"script.unload", false, admin_script_disable},
+	{"script.load", false, admin_script_load},
+	{"script.unload", false, admin_script_unload},
 	{"reload", false, admin_reload},
 	{"kv.get", false, admin_kv_get},
 	{"kv.set", false, admin_kv_set},
@@ -133,6 +151,8 @@ static const struct method {
 	{"exec", false, admin_exec},
 	{"record", false, admin_record},
 	{"backup", false, admin_backup},
+	{"cache.show", false, admin_cache_show},
+	{"cache.drop", false, admin_cache_drop},
 	{"flush", false, flush},
 	{"shutdown", false, shutdown_},
 };

@@ -41,10 +41,15 @@ struct admin_later {
 	uint32_t id;
 	void *arg;
 	struct broker *broker;
+	enum dialect dialect; /* of the space that is meant */
 };
 
 struct buf *admin_answer(struct admin_call *a);
 void admin_refuse(struct admin_call *a, enum code code, const char *message);
+
+/* The parameter at `at` (from 0, the next one to read): "http", the default,
+ * or "mqtt", whose space is meant. False: refused. */
+bool admin_dialect(struct admin_call *a, uint32_t at, enum dialect *out);
 
 struct admin_later *admin_later(struct admin_call *a); /* NULL: refused */
 void admin_later_refuse(struct admin_later *l, enum code code,
@@ -67,8 +72,16 @@ void admin_reload(struct admin_call *a);
 void admin_script_show(struct admin_call *a);
 void admin_script_reload(struct admin_call *a);
 void admin_script_restart(struct admin_call *a);
+void admin_script_load(struct admin_call *a);
+void admin_script_unload(struct admin_call *a);
 void admin_script_enable(struct admin_call *a);
 void admin_script_disable(struct admin_call *a);
+/* Of one-file scripts, by path: is the next parameter one? */
+bool admin_is_path(const struct admin_call *a);
+void admin_path_load(struct admin_call *a);
+void admin_path_unload(struct admin_call *a);
+void admin_path_reload(struct admin_call *a);
+void admin_path_show(struct admin_call *a);
 void admin_pack_script(struct buf *out, const struct script *s);
 void admin_bus_subscribe(struct admin_call *a);
 void admin_log_subscribe(struct admin_call *a);
@@ -76,7 +89,10 @@ void admin_artifacts_write(struct admin_call *a);
 void admin_artifacts_delete(struct admin_call *a);
 void admin_backup(struct admin_call *a);
 void admin_exec(struct admin_call *a);
+void admin_script_grants(struct admin_call *a);
 void admin_record(struct admin_call *a);
+void admin_cache_show(struct admin_call *a);
+void admin_cache_drop(struct admin_call *a);
 
 /* The script of that name in the current roster; NULL: refused. */
 struct script *admin_find_script(struct admin_call *a, struct slice name);

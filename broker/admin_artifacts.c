@@ -70,7 +70,7 @@ static void list_next(struct listing *l)
 		list_end(l, buf_error(&l->names));
 		return;
 	}
-	r = artifact_stat(l->later->broker->calls.artifacts,
+	r = artifact_stat(l->later->broker->calls.artifacts[l->later->dialect],
 			  slice_str((const char *)l->names.p + l->at), on_stat,
 			  l);
 	if (r < 0)
@@ -97,15 +97,19 @@ static void on_list(void *arg, int status, const struct slice *name, size_t n)
 void admin_artifacts_list(struct admin_call *a)
 {
 	struct slice prefix = {0};
+	enum dialect dialect;
 	struct listing *l;
 	int r;
 
 	if (a->nargs > 0 && !cursor_nil(&a->args))
 		prefix = cursor_text(&a->args);
 	if (a->args.error || prefix.n > PROTO_MAX_KEY) {
-		admin_refuse(a, CODE_BAD_EVENT, "artifacts.list [prefix]");
+		admin_refuse(a, CODE_BAD_EVENT,
+			     "artifacts.list [prefix, space]");
 		return;
 	}
+	if (!admin_dialect(a, 1, &dialect))
+		return;
 	l = calloc(1, sizeof(*l));
 	if (!l || !(l->later = admin_later(a))) {
 		free(l);
@@ -113,8 +117,9 @@ void admin_artifacts_list(struct admin_call *a)
 	}
 	if (prefix.n)
 		memcpy(l->prefix_text, prefix.p, prefix.n);
+	l->later->dialect = dialect;
 	l->prefix = slice_of(l->prefix_text, prefix.n);
-	r = artifact_list(a->broker->calls.artifacts, on_list, l);
+	r = artifact_list(a->broker->calls.artifacts[dialect], on_list, l);
 	if (r < 0)
 		list_end(l, r);
 }
@@ -159,8 +164,9 @@ static void on_read_stat(void *arg, int status,
 	if (rc == OK) {
 		r->size = stat->size;
 		range.blob = stat->blob;
-		rc = artifact_read(r->later->broker->calls.artifacts, &range,
-				   on_read, r);
+		rc = artifact_read(
+			r->later->broker->calls.artifacts[r->later->dialect],
+			&range, on_read, r);
 	}
 	if (rc < 0)
 		read_end(r, rc, slice_of(NULL, 0));
@@ -171,22 +177,28 @@ void admin_artifacts_read(struct admin_call *a)
 	struct slice name = cursor_text(&a->args);
 	uint64_t offset = cursor_uint(&a->args);
 	uint64_t length = cursor_uint(&a->args);
+	enum dialect dialect;
 	struct reading *r;
 	int rc;
 
 	if (a->args.error || length > PROTO_RANGE) {
 		admin_refuse(a, CODE_BAD_EVENT,
-			     "artifacts.read [name, offset, length <= 1 MiB]");
+			     "artifacts.read [name, offset, length <= 1 MiB, "
+			     "space]");
 		return;
 	}
+	if (!admin_dialect(a, 3, &dialect))
+		return;
 	r = calloc(1, sizeof(*r));
 	if (!r || !(r->later = admin_later(a))) {
 		free(r);
 		return;
 	}
+	r->later->dialect = dialect;
 	r->offset = offset;
 	r->length = (size_t)length;
-	rc = artifact_stat(a->broker->calls.artifacts, name, on_read_stat, r);
+	rc = artifact_stat(a->broker->calls.artifacts[dialect], name,
+			   on_read_stat, r);
 	if (rc < 0)
 		read_end(r, rc, slice_of(NULL, 0));
 }

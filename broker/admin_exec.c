@@ -7,12 +7,13 @@
 #include <stdlib.h>
 
 #include "broker/admin.h"
+#include "broker/answer.h"
 #include "lib/log.h"
 #include "proto/pack.h"
 
 enum { MAX_LOG_BYTES = 1 << 20, MAX_LOGS = 1000 };
 
-static const char usage[] = "exec [{script, hook, event}]";
+static const char usage[] = "exec [{script, hook, event, config?}]";
 
 struct exec {
 	struct list node; /* of the broker */
@@ -153,10 +154,19 @@ static void on_answer(struct event *ev)
 		return;
 	}
 	out = admin_later_answer(x->later, &none);
-	pack_map(out, 6);
-	pack_sequence(out, "ops", ev->nops, &ev->ops);
+	if (hook_table[ev->hook].dialect == DIALECT_MQTT) {
+		static const struct buf nothing;
+
+		pack_map(out, 6 + answer_verdict_pairs(ev));
+		answer_verdict(out, ev);
+		pack_sequence(out, "ops", 0, &nothing);
+	} else {
+		pack_map(out, 6);
+		pack_sequence(out, "ops", ev->nops, &ev->ops);
+	}
 	pack_cstr(out, "finished");
-	pack_bool(out, ev->finish);
+	pack_bool(out,
+		  ev->finish && hook_table[ev->hook].dialect == DIALECT_HTTP);
 	pack_sequence(out, "effects", x->neffects, &x->effects);
 	pack_sequence(out, "logs", x->nlogs, &x->logs);
 	pack_error(out, ev);
@@ -208,6 +218,7 @@ static const char *fill(struct exec *x, struct slice map, enum hook hook)
 	struct event *ev = x->ev;
 	struct event_head head;
 
+	ev->hook = hook;
 	if (event_head(map, map.p, NULL, &head) < 0 ||
 	    event_fill(ev, map, map, slice_of(NULL, 0)) < 0 ||
 	    event_find_bodies(ev) < 0)
@@ -215,7 +226,6 @@ static const char *fill(struct exec *x, struct slice map, enum hook hook)
 	for (int i = 0; i < BODY_COUNT; i++)
 		if (ev->bodies.body[i].lazy)
 			return "a body of this event is not in it";
-	ev->hook = hook;
 	ev->dry = true;
 	ev->us = 0;
 	ev->client = x;
@@ -235,9 +245,29 @@ static struct slice text_of(struct slice map, const char *key)
 	return cursor_text(&c);
 }
 
-static void start(struct admin_call *a, struct script *script, enum hook hook,
-		  struct slice event)
+/* The keys of `config`, a map or empty, lie over the script's own for this
+ * run: the worker finds them beside the event. */
+static const char *lend(struct exec *x, struct slice config)
 {
+	struct cursor c = cursor_of(config);
+
+	if (config.n == 0 || cursor_peek(&c) == CURSOR_NIL)
+		return NULL;
+	if (cursor_peek(&c) != CURSOR_MAP)
+		return "config is no map";
+	if (hook_table[x->ev->hook].dialect == DIALECT_MQTT)
+		return "config is for hook files: a script of the MQTT "
+		       "dialect has read its own when it was loaded";
+	pack_map(&x->ev->extra, 1);
+	pack_cstr(&x->ev->extra, "config");
+	pack_raw(&x->ev->extra, config);
+	return buf_error(&x->ev->extra) < 0 ? "no memory" : NULL;
+}
+
+static void start(struct admin_call *a, struct script *script, enum hook hook,
+		  struct slice map)
+{
+	struct slice event = {0}, config = {0};
 	struct exec *x = exec_new(a);
 	const char *wrong;
 
@@ -245,7 +275,11 @@ static void start(struct admin_call *a, struct script *script, enum hook hook,
 		admin_refuse(a, CODE_OVERLOADED, "no memory");
 		return;
 	}
+	(void)map_find(map, "event", &event);
+	(void)map_find(map, "config", &config);
 	wrong = fill(x, event, hook);
+	if (!wrong)
+		wrong = lend(x, config);
 	if (wrong) {
 		admin_later_refuse(x->later, CODE_BAD_EVENT, wrong);
 		exec_free(x);
@@ -293,5 +327,5 @@ void admin_exec(struct admin_call *a)
 	if (hook == HOOK_COUNT || !script_serves(script, hook))
 		no_hook(a, script);
 	else
-		start(a, script, hook, event);
+		start(a, script, hook, map);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * admin_kv: kv.* of tools, in the space of the hook-file dialect.
+ * admin_kv: kv.* of tools, in the space of either dialect.
  */
 #include "broker/admin.h"
 #include "proto/pack.h"
@@ -32,16 +32,17 @@ static void on_get(void *arg, int status, struct slice value)
 void admin_kv_get(struct admin_call *a)
 {
 	struct slice key = cursor_text(&a->args);
+	enum dialect dialect;
 	struct admin_later *l;
 	int r;
 
 	if (a->args.error) {
-		admin_refuse(a, CODE_BAD_EVENT, "kv.get [key]");
+		admin_refuse(a, CODE_BAD_EVENT, "kv.get [key, space]");
 		return;
 	}
-	if (!(l = admin_later(a)))
+	if (!admin_dialect(a, 1, &dialect) || !(l = admin_later(a)))
 		return;
-	r = kv_get(a->broker->calls.kv, key, on_get, l);
+	r = kv_get(a->broker->calls.kv[dialect], key, on_get, l);
 	if (r < 0)
 		refuse(l, r);
 }
@@ -82,29 +83,37 @@ void admin_kv_set(struct admin_call *a)
 	struct slice key = cursor_text(&a->args);
 	struct slice value = cursor_text(&a->args);
 	uint64_t ttl_ms = 0;
+	enum dialect dialect;
 	struct store_batch *batch;
 
 	if (a->nargs > 2 && !cursor_nil(&a->args))
 		ttl_ms = cursor_uint(&a->args);
 	if (a->args.error) {
-		admin_refuse(a, CODE_BAD_EVENT, "kv.set [key, value, ttl_ms]");
+		admin_refuse(a, CODE_BAD_EVENT,
+			     "kv.set [key, value, ttl_ms, space]");
 		return;
 	}
+	if (!admin_dialect(a, 3, &dialect))
+		return;
 	batch = store_batch_new();
-	apply(a, batch, kv_set(a->broker->calls.kv, batch, key, value, ttl_ms));
+	apply(a, batch,
+	      kv_set(a->broker->calls.kv[dialect], batch, key, value, ttl_ms));
 }
 
 void admin_kv_delete(struct admin_call *a)
 {
 	struct slice key = cursor_text(&a->args);
+	enum dialect dialect;
 	struct store_batch *batch;
 
 	if (a->args.error) {
-		admin_refuse(a, CODE_BAD_EVENT, "kv.delete [key]");
+		admin_refuse(a, CODE_BAD_EVENT, "kv.delete [key, space]");
 		return;
 	}
+	if (!admin_dialect(a, 1, &dialect))
+		return;
 	batch = store_batch_new();
-	apply(a, batch, kv_delete(a->broker->calls.kv, batch, key));
+	apply(a, batch, kv_delete(a->broker->calls.kv[dialect], batch, key));
 }
 
 static void on_list(void *arg, int status, const struct kv_row *row, size_t n)
@@ -129,18 +138,19 @@ static void on_list(void *arg, int status, const struct kv_row *row, size_t n)
 void admin_kv_list(struct admin_call *a)
 {
 	struct slice prefix = {0};
+	enum dialect dialect;
 	struct admin_later *l;
 	int r;
 
 	if (a->nargs > 0)
 		prefix = cursor_text(&a->args);
 	if (a->args.error) {
-		admin_refuse(a, CODE_BAD_EVENT, "kv.list [prefix]");
+		admin_refuse(a, CODE_BAD_EVENT, "kv.list [prefix, space]");
 		return;
 	}
-	if (!(l = admin_later(a)))
+	if (!admin_dialect(a, 1, &dialect) || !(l = admin_later(a)))
 		return;
-	r = kv_list(a->broker->calls.kv, prefix, on_list, l);
+	r = kv_list(a->broker->calls.kv[dialect], prefix, on_list, l);
 	if (r < 0)
 		refuse(l, r);
 }
@@ -169,18 +179,19 @@ void admin_kv_incr(struct admin_call *a)
 {
 	struct slice key = cursor_text(&a->args);
 	int64_t by = 1;
+	enum dialect dialect;
 	struct admin_later *l;
 	int r;
 
 	if (a->nargs > 1)
 		by = cursor_int(&a->args);
 	if (a->args.error) {
-		admin_refuse(a, CODE_BAD_EVENT, "kv.incr [key, by]");
+		admin_refuse(a, CODE_BAD_EVENT, "kv.incr [key, by, space]");
 		return;
 	}
-	if (!(l = admin_later(a)))
+	if (!admin_dialect(a, 2, &dialect) || !(l = admin_later(a)))
 		return;
-	r = kv_incr(a->broker->calls.kv, key, by, on_incr, l);
+	r = kv_incr(a->broker->calls.kv[dialect], key, by, on_incr, l);
 	if (r < 0)
 		on_incr(l, r, 0);
 }

@@ -110,7 +110,9 @@ void admin_script_reload(struct admin_call *a)
 {
 	char name[CONF_NAME_MAX + 1];
 
-	if (read_name(a, name) && find(a, name))
+	if (admin_is_path(a))
+		admin_path_reload(a);
+	else if (read_name(a, name) && find(a, name))
 		start(a, name);
 }
 
@@ -130,7 +132,9 @@ void admin_script_show(struct admin_call *a)
 	char name[CONF_NAME_MAX + 1];
 	struct script *s;
 
-	if (read_name(a, name) && (s = find(a, name)))
+	if (admin_is_path(a))
+		admin_path_show(a);
+	else if (read_name(a, name) && (s = find(a, name)))
 		admin_pack_script(admin_answer(a), s);
 }
 
@@ -155,4 +159,21 @@ void admin_script_enable(struct admin_call *a)
 void admin_script_disable(struct admin_call *a)
 {
 	set_enabled(a, false);
+}
+
+/* By path a one-file script; by name as enable and disable. */
+void admin_script_load(struct admin_call *a)
+{
+	if (admin_is_path(a))
+		admin_path_load(a);
+	else
+		set_enabled(a, true);
+}
+
+void admin_script_unload(struct admin_call *a)
+{
+	if (admin_is_path(a))
+		admin_path_unload(a);
+	else
+		set_enabled(a, false);
 }

@@ -73,16 +73,56 @@ static void pack_counts(struct buf *out, const struct script *s)
 	pack_pair(out, "queue", s->crew->nqueue);
 }
 
+static uint64_t failed(const struct stats *stats)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < CODE_COUNT; i++)
+		n += stats->errors[i];
+	return n;
+}
+
+/* Of a one-file script: its file, and numbers of each hook that has run. */
+static void pack_file(struct buf *out, const struct script *s)
+{
+	uint32_t n = 0;
+
+	pack_cstr(out, "file");
+	pack_text(out, slice_str(s->conf->file));
+	for (int i = 0; i < HOOK_COUNT; i++)
+		n += s->hook_stats[i] != NULL;
+	pack_cstr(out, "calls");
+	pack_map(out, n);
+	for (int i = 0; i < HOOK_COUNT; i++) {
+		const struct stats *stats = s->hook_stats[i];
+
+		if (!stats)
+			continue;
+		pack_cstr(out, hook_table[i].name);
+		pack_map(out, 4);
+		pack_pair(out, "calls", stats->events);
+		pack_pair(out, "errors", failed(stats));
+		pack_pair(out, "p50_us", stats_quantile(stats, 0.5));
+		pack_pair(out, "p99_us", stats_quantile(stats, 0.99));
+	}
+}
+
 void admin_pack_script(struct buf *out, const struct script *s)
 {
-	pack_map(out, 10 + (s->why != NULL));
+	bool mqtt = s->dialect == DIALECT_MQTT;
+
+	pack_map(out, 11u + (s->why != NULL) + 2 * mqtt);
+	pack_cstr(out, "dialect");
+	pack_cstr(out, dialect_name(s->dialect));
+	if (mqtt)
+		pack_file(out, s);
 	pack_cstr(out, "name");
 	pack_cstr(out, s->name);
 	pack_pair(out, "generation", s->generation);
 	pack_cstr(out, "state");
 	pack_cstr(out, state_name(s));
 	pack_cstr(out, "hooks");
-	pack_array(out, (uint32_t)__builtin_popcount(s->hooks));
+	pack_array(out, (uint32_t)__builtin_popcountll(s->hooks));
 	for (int hook = 0; hook < HOOK_COUNT; hook++)
 		if (script_serves(s, (enum hook)hook))
 			pack_cstr(out, hook_table[hook].name);
@@ -115,7 +155,7 @@ void admin_status(struct admin_call *a)
 	const struct broker *b = a->broker;
 	struct buf *out = admin_answer(a);
 
-	pack_map(out, 9);
+	pack_map(out, 10);
 	pack_cstr(out, "version");
 	pack_cstr(out, PROTO_RELEASE);
 	pack_pair(out, "pid", (uint64_t)getpid());
@@ -129,4 +169,6 @@ void admin_status(struct admin_call *a)
 	pack_pair(out, "dropped", b->clients.dropped);
 	pack_cstr(out, "scripts");
 	pack_scripts(out, b);
+	pack_cstr(out, "gateway");
+	gateway_pack_status(&b->gateway, out);
 }

@@ -25,7 +25,7 @@ static void writing_end(struct writing *w, int status)
 	struct admin_later *l = w->later;
 	struct buf none = {0};
 
-	artifact_drop_owner(l->broker->calls.artifacts, w->owner);
+	artifact_drop_owner(l->broker->calls.artifacts[l->dialect], w->owner);
 	if (status < 0)
 		admin_later_refuse(l, call_code(status), call_message(status));
 	else
@@ -45,7 +45,7 @@ static void on_applied(void *arg, int status)
 static void commit(struct writing *w)
 {
 	struct call_house *h = &w->later->broker->calls;
-	struct effects_ctx ctx = call_effects(h);
+	struct effects_ctx ctx = call_effects(h, w->later->dialect);
 	struct effects_run run = {.owner = w->owner};
 	int r = buf_error(&w->effects);
 
@@ -88,14 +88,15 @@ static void put_next(struct writing *w)
 	put.bytes = slice_of(w->bytes.p + w->at,
 			     n < ARTIFACT_CHUNK ? n : ARTIFACT_CHUNK);
 	w->at += put.bytes.n;
-	r = artifact_put(w->later->broker->calls.artifacts, &put, on_put, w);
+	r = artifact_put(w->later->broker->calls.artifacts[w->later->dialect],
+			 &put, on_put, w);
 	if (r < 0)
 		writing_end(w, r);
 }
 
 /* NULL: refused. */
 static struct writing *writing_new(struct admin_call *a, struct slice name,
-				   struct slice content)
+				   struct slice content, enum dialect dialect)
 {
 	struct writing *w = calloc(1, sizeof(*w));
 
@@ -111,6 +112,7 @@ static struct writing *writing_new(struct admin_call *a, struct slice name,
 		free(w);
 		return NULL;
 	}
+	w->later->dialect = dialect;
 	w->size = content.n;
 	w->name = slice_of(w->bytes.p + content.n, name.n);
 	w->owner = ++a->broker->chains.serial;
@@ -121,15 +123,18 @@ void admin_artifacts_write(struct admin_call *a)
 {
 	struct slice name = cursor_text(&a->args);
 	struct slice content = cursor_text(&a->args);
+	enum dialect dialect;
 	struct writing *w;
 
 	if (a->args.error || !name_ok(name)) {
 		admin_refuse(a, CODE_BAD_EVENT,
-			     "artifacts.write [name, bytes], the name relative "
-			     "and without .. in it");
+			     "artifacts.write [name, bytes, space], the name "
+			     "relative and without .. in it");
 		return;
 	}
-	w = writing_new(a, name, content);
+	if (!admin_dialect(a, 2, &dialect))
+		return;
+	w = writing_new(a, name, content, dialect);
 	if (w)
 		put_next(w);
 }
@@ -137,13 +142,17 @@ void admin_artifacts_write(struct admin_call *a)
 void admin_artifacts_delete(struct admin_call *a)
 {
 	struct slice name = cursor_text(&a->args);
+	enum dialect dialect;
 	struct writing *w;
 
 	if (a->args.error || !name_ok(name)) {
-		admin_refuse(a, CODE_BAD_EVENT, "artifacts.delete [name]");
+		admin_refuse(a, CODE_BAD_EVENT,
+			     "artifacts.delete [name, space]");
 		return;
 	}
-	w = writing_new(a, name, slice_of(NULL, 0));
+	if (!admin_dialect(a, 1, &dialect))
+		return;
+	w = writing_new(a, name, slice_of(NULL, 0), dialect);
 	if (!w)
 		return;
 	pack_array(&w->effects, 2);

@@ -10,8 +10,12 @@
 /* The result (or the error) of an event that has been walked. */
 void answer_event(struct buf *out, const struct event *ev);
 
+/* The pairs verdict, reason?, mods? of an MQTT hook; how many those are. */
+void answer_verdict(struct buf *out, const struct event *ev);
+uint32_t answer_verdict_pairs(const struct event *ev);
+
 /* The result when no script serves the hook. */
-void answer_nothing(struct buf *out, uint32_t id);
+void answer_nothing(struct buf *out, uint32_t id, enum hook hook);
 
 void answer_failure(struct buf *out, uint32_t id, enum code code,
 		    const char *message);

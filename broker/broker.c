@@ -14,6 +14,7 @@
 
 #include "broker/admin.h"
 #include "broker/feed.h"
+#include "broker/redact.h"
 #include "broker/reload.h"
 #include "lib/log.h"
 #include "proto/pack.h"
@@ -86,13 +87,75 @@ static void on_crew_loaded(void *arg, struct crew *crew, struct slice why)
 		serve(b);
 }
 
+static int on_crew_effects(void *arg, struct crew *crew, struct crew_load *load,
+			   struct slice effects)
+{
+	struct broker *b = arg;
+
+	return call_apply_load(&b->calls, load, crew->script, effects);
+}
+
+static void on_run_over(void *arg, uint64_t serial)
+{
+	struct broker *b = arg;
+
+	call_over(&b->calls, serial);
+}
+
+/* The same scripts, by the hooks that they are known to have now. */
+static void renew_roster(struct broker *b)
+{
+	const struct roster *old = b->chains.roster;
+	struct script **all = calloc(old->n + 1, sizeof(*all));
+	struct roster *roster;
+
+	for (size_t i = 0; all && i < old->n; i++)
+		all[i] = old->scripts[i];
+	if (!all || roster_new(all, old->n, &roster) < 0) {
+		log_error("broker", "no memory for a new list of hooks");
+		free(all);
+		return;
+	}
+	chain_switch(&b->chains, roster);
+}
+
+static void on_renew(struct turn_task *task)
+{
+	struct broker *b = container_of(task, struct broker, renew);
+
+	if (b->phase != BROKER_SERVING)
+		return;
+	renew_roster(b);
+	client_tell_hooks(&b->clients);
+}
+
+/* A script that was given up has loaded at last. */
+static void on_crew_hooks(void *arg, struct crew *crew)
+{
+	struct broker *b = arg;
+
+	(void)crew;
+	turn_later(&b->turn, &b->renew);
+}
+
 static const struct crew_ops crew_ops = {
 	.on_call = on_crew_call,
 	.on_log = on_crew_log,
 	.on_loaded = on_crew_loaded,
+	.on_effects = on_crew_effects,
+	.on_over = on_run_over,
+	.on_hooks = on_crew_hooks,
 	.spawn = on_crew_spawn,
 	.on_dead = on_crew_dead,
 };
+
+static bool is_listed(const struct roster *roster, const char *name)
+{
+	for (size_t i = 0; roster && i < roster->n; i++)
+		if (strcmp(roster->scripts[i]->name, name) == 0)
+			return true;
+	return false;
+}
 
 /* No roster lists it any more: its workers may go. */
 static void on_script_gone(void *arg, struct script *script)
@@ -100,6 +163,9 @@ static void on_script_gone(void *arg, struct script *script)
 	struct broker *b = arg;
 
 	feed_close(script);
+	if (b->phase < BROKER_ENDING &&
+	    !is_listed(b->chains.roster, script->name))
+		call_unloaded(&b->calls, slice_str(script->name));
 	if (crew_idle(script->crew)) {
 		retire(b, script->crew);
 		return;
@@ -115,13 +181,6 @@ static int on_apply(void *arg, struct event *ev, struct script *script,
 	if (ev->dry)
 		return admin_exec_apply(b, ev, script, effects);
 	return call_apply(&b->calls, ev, script, effects, what);
-}
-
-static void on_run_over(void *arg, uint64_t serial)
-{
-	struct broker *b = arg;
-
-	call_over(&b->calls, serial);
 }
 
 static const struct chain_ops chain_ops = {on_apply, on_run_over,
@@ -140,7 +199,7 @@ static int open_scripts(struct broker *b, struct buf *why)
 		struct conf_script *c = b->conf->scripts[i];
 		struct buf text = {0};
 
-		if (!c->enabled || !b->conf->plugin_enabled)
+		if (!conf_script_wanted(b->conf, c))
 			continue;
 		if (script_open(c, b->conf->script_dir, ++b->generation,
 				&all[n], &text) < 0) {
@@ -177,9 +236,11 @@ static void fail_start(struct broker *b, const struct buf *why)
 
 static void serve(struct broker *b)
 {
-	struct roster *roster = b->chains.roster;
+	struct roster *roster;
 	struct buf why = {0};
 
+	renew_roster(b); /* one-file scripts have said their hooks */
+	roster = b->chains.roster;
 	if (server_open(&b->server, b->loop, b->conf, &b->clients, &why) < 0) {
 		fail_start(b, &why);
 		buf_fini(&why);
@@ -247,7 +308,7 @@ static void on_store_closed(void *arg)
 	struct broker *b = arg;
 
 	b->store = NULL;
-	nursery_close(&b->nursery);
+	broker_close_children(b);
 	wheel_close(&b->wheel);
 	turn_close(&b->turn);
 	uv_close((uv_handle_t *)&b->sigterm, NULL);
@@ -260,18 +321,28 @@ static void on_no_clients(void *arg)
 	struct broker *b = arg;
 
 	wheel_stop(&b->shutdown);
+	mqtt_clients_close(&b->mqtt_clients);
+	b->clients.mqtt = NULL;
+	mqtt_fini(&b->mqtt);
 	call_close(&b->calls);
 	store_close(b->store, on_store_closed, b);
 }
 
 /* Answers that are under way still reach who reads them. */
-static void on_no_children(void *arg)
+static void on_no_gateway(void *arg)
 {
 	struct broker *b = arg;
 
 	admin_close(b);
 	wheel_start(&b->wheel, &b->shutdown, LINGER_MS);
 	client_finish_all(&b->clients, on_no_clients, b);
+}
+
+static void on_no_workers(void *arg)
+{
+	struct broker *b = arg;
+
+	gateway_stop(&b->gateway, on_no_gateway, b);
 }
 
 static void end(struct broker *b)
@@ -282,6 +353,7 @@ static void end(struct broker *b)
 		return;
 	b->phase = BROKER_ENDING;
 	reload_cancel(b);
+	turn_forget(&b->renew);
 	wheel_stop(&b->shutdown);
 	b->chains.idle = NULL;
 	server_close(&b->server);
@@ -289,7 +361,7 @@ static void end(struct broker *b)
 		feed_close(roster->scripts[i]);
 		crew_stop(roster->scripts[i]->crew);
 	}
-	nursery_stop(&b->nursery, on_no_children, b);
+	nursery_stop(&b->nursery, on_no_workers, b);
 }
 
 static void on_flushed(struct broker_flush *f)
@@ -431,35 +503,15 @@ static int open_store(struct broker *b, struct buf *why)
 						   : EX_IOERR;
 }
 
-char *broker_worker_path(const struct conf *conf)
+static int open_mqtt(struct broker *b)
 {
-	char path[4096];
-	size_t n = sizeof(path) - 32;
-	char *slash;
-
-	if (conf->worker)
-		return strdup(conf->worker);
-	if (uv_exepath(path, &n) < 0)
-		return NULL;
-	slash = strrchr(path, '/');
-	strcpy(slash ? slash + 1 : path, "pinfold-worker");
-	return strdup(path);
-}
-
-static int open_nursery(struct broker *b, struct buf *why)
-{
-	struct child_house house = {&b->turn, &b->wheel,
-				    b->conf->sandbox.strict};
-	struct nursery_options options = {
-		.worker = broker_worker_path(b->conf),
-		.memory = (size_t)64 << 20,
-		.uid_base = (unsigned)b->conf->sandbox.uid,
-	};
-
-	if (!options.worker)
+	if (mqtt_init(&b->mqtt, &b->wheel, b->conf->mqtt.cache_ttl_ms) < 0)
 		return EX_OSERR;
-	return nursery_init(&b->nursery, &house, &options, why) < 0 ? EX_CONFIG
-								    : 0;
+	mqtt_clients_open(&b->mqtt_clients, &b->clients, &b->mqtt);
+	b->clients.mqtt = &b->mqtt;
+	b->calls.mqtt = &b->mqtt;
+	b->calls.mqtt_clients = &b->mqtt_clients;
+	return 0;
 }
 
 static void watch_signal(struct broker *b, uv_signal_t *handle, int signum,
@@ -477,8 +529,10 @@ int broker_open(struct broker *b, uv_loop_t *loop, struct conf *conf,
 
 	*b = (struct broker){.loop = loop, .conf = conf, .crew_ops = crew_ops};
 	list_init(&b->overrides);
+	list_init(&b->commands);
 	list_init(&b->execs);
 	list_init(&b->recorders);
+	log_filter(redact_known, &conf->mqtt.secrets);
 	signal(SIGPIPE, SIG_IGN);
 	make_session(b->session);
 	wheel_init(&b->wheel, loop);
@@ -486,12 +540,14 @@ int broker_open(struct broker *b, uv_loop_t *loop, struct conf *conf,
 		return EX_OSERR;
 	b->started_ms = uv_now(loop);
 	wheel_timer_init(&b->shutdown, on_shutdown);
+	turn_task_init(&b->renew, on_renew);
 	chain_init(&b->chains, &b->wheel, conf, &chain_ops, b);
 	client_house_init(&b->clients, &b->turn, &b->wheel, &b->chains, conf);
 	admin_open(b);
 	if ((r = open_store(b, why)) ||
 	    (r = call_open(&b->calls, loop, b->store, conf, why)) ||
-	    (r = open_nursery(b, why)) || (r = open_scripts(b, why)))
+	    (r = open_mqtt(b)) || (r = broker_open_children(b, why)) ||
+	    (r = open_scripts(b, why)))
 		return r;
 	watch_signal(b, &b->sigterm, SIGTERM, on_signal);
 	watch_signal(b, &b->sigint, SIGINT, on_signal);
@@ -505,6 +561,7 @@ void broker_fini(struct broker *b)
 	chain_fini(&b->chains);
 	reload_forget_overrides(b);
 	turn_fini(&b->turn);
-	free((char *)(uintptr_t)b->nursery.options.worker);
+	broker_free_paths(b);
+	log_filter(NULL, NULL);
 	conf_free(b->conf);
 }

@@ -13,6 +13,8 @@
 #include "broker/call.h"
 #include "broker/chain.h"
 #include "broker/client.h"
+#include "broker/gateway.h"
+#include "broker/mqtt_client.h"
 #include "broker/nursery.h"
 #include "broker/server.h"
 
@@ -31,20 +33,26 @@ struct broker {
 	struct turn turn;
 	struct wheel wheel;
 	struct nursery nursery;
+	struct gateway gateway;
 	struct chain_house chains;
 	struct client_house clients;
 	struct server server;
 	struct call_house calls;
+	struct mqtt mqtt; /* the auth cache */
+	struct mqtt_clients mqtt_clients;
 	struct store *store;
 	struct crew_ops crew_ops;
 	struct reload *reload; /* under way, or NULL */
 	struct list overrides; /* of reload.c */
+	struct list commands;  /* likewise: scripts that commands loaded */
+	uint32_t ncommands;
 	struct list execs;     /* of admin_exec.c */
 	struct list recorders; /* of admin_record.c */
 	size_t nrecorders;
 	uv_signal_t sigterm, sigint, sighup;
 	struct wheel_timer shutdown;
-	char session[37]; /* this run's id, a UUID */
+	struct turn_task renew; /* the hooks of a script have changed */
+	char session[37];	/* this run's id, a UUID */
 	uint64_t started_ms;
 	uint64_t generation;
 	size_t loading;	 /* crews that have not told yet */
@@ -66,6 +74,12 @@ void broker_stop(struct broker *b);
 /* Of `worker` in the configuration, or beside this program; owned by the
  * caller. NULL: no memory, or it cannot be found out. */
 char *broker_worker_path(const struct conf *conf) must_check;
+
+/* Workers and the gateway: open, close the handles, free what they are called.
+ * As broker_open(). */
+int broker_open_children(struct broker *b, struct buf *why) must_check;
+void broker_close_children(struct broker *b);
+void broker_free_paths(struct broker *b);
 
 /* For printf, with the cause. */
 #define BROKER_NO_SANDBOX                                                      \

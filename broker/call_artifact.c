@@ -6,12 +6,6 @@
 #include "broker/call.h"
 #include "proto/pack.h"
 
-static void refuse(struct later *l, int error)
-{
-	later_refuse(l, call_code(error), call_message(error));
-	later_end(l);
-}
-
 /*
  * A script whose grants name artifacts may read only what it was told of: the
  * broker remembers the last few blobs that it named to this event's runs.
@@ -30,7 +24,7 @@ static bool remembered(const struct question *q, uint64_t blob)
 
 	if (!q->script->grants.list[GRANT_ARTIFACTS].limited)
 		return true;
-	for (unsigned i = 0; i < ev->nblobs && i < CHAIN_BLOBS; i++)
+	for (unsigned i = 0; ev && i < ev->nblobs && i < CHAIN_BLOBS; i++)
 		if (ev->blobs[i] == blob)
 			return true;
 	return false;
@@ -47,7 +41,7 @@ static void on_stat(void *arg, int status, const struct artifact_stat *stat)
 		return;
 	}
 	if (status < 0) {
-		refuse(l, status);
+		later_fail(l, status);
 		return;
 	}
 	remember(l, stat->blob);
@@ -69,7 +63,7 @@ int call_artifact_stat(struct question *q)
 		return ERR_FORMAT;
 	if (!question_granted(q, GRANT_ARTIFACTS, name) || !(l = later_new(q)))
 		return OK;
-	r = artifact_stat(q->house->artifacts, name, on_stat, l);
+	r = artifact_stat(question_artifacts(q), name, on_stat, l);
 	if (r < 0)
 		on_stat(l, r == ERR_FORMAT ? ERR_ABSENT : r, NULL);
 	return OK;
@@ -84,10 +78,10 @@ static void on_list(void *arg, int status, const struct slice *name, size_t n)
 	struct buf *out;
 
 	if (status < 0) {
-		refuse(l, status);
+		later_fail(l, status);
 		return;
 	}
-	grants = l->call.run ? &run_script(l->call.run)->grants : NULL;
+	grants = l->call.run ? &l->script->grants : NULL;
 	for (size_t i = 0; i < n; i++)
 		granted += grants_allow(grants, GRANT_ARTIFACTS, name[i]);
 	out = later_answer(l);
@@ -105,9 +99,9 @@ int call_artifact_list(struct question *q)
 
 	if (!(l = later_new(q)))
 		return OK;
-	r = artifact_list(q->house->artifacts, on_list, l);
+	r = artifact_list(question_artifacts(q), on_list, l);
 	if (r < 0)
-		refuse(l, r);
+		later_fail(l, r);
 	return OK;
 }
 
@@ -116,7 +110,7 @@ static void on_read(void *arg, int status, struct slice bytes)
 	struct later *l = arg;
 
 	if (status < 0) {
-		refuse(l, status);
+		later_fail(l, status);
 		return;
 	}
 	pack_bin(later_answer(l), bytes);
@@ -141,9 +135,9 @@ int call_artifact_read(struct question *q)
 				       "denied: not a blob of this run");
 	if (!(l = later_new(q)))
 		return OK;
-	r = artifact_read(q->house->artifacts, &range, on_read, l);
+	r = artifact_read(question_artifacts(q), &range, on_read, l);
 	if (r < 0)
-		refuse(l, r);
+		later_fail(l, r);
 	return OK;
 }
 
@@ -152,7 +146,7 @@ static void on_put(void *arg, int status, uint64_t blob)
 	struct later *l = arg;
 
 	if (status < 0) {
-		refuse(l, status);
+		later_fail(l, status);
 		return;
 	}
 	remember(l, blob);
@@ -173,8 +167,8 @@ int call_artifact_put(struct question *q)
 		return ERR_FORMAT;
 	if (!(l = later_new(q)))
 		return OK;
-	r = artifact_put(q->house->artifacts, &put, on_put, l);
+	r = artifact_put(question_artifacts(q), &put, on_put, l);
 	if (r < 0)
-		refuse(l, r);
+		later_fail(l, r);
 	return OK;
 }

@@ -8,11 +8,12 @@
 
 static void refuse(struct later *l, int status)
 {
-	if (status == ERR_ABSENT || status == ERR_TYPE || status == ERR_FORMAT)
-		later_refuse(l, CODE_UNAVAILABLE,
-			     "no such file in the data store");
-	else
-		later_refuse(l, call_code(status), call_message(status));
+	if (status != ERR_ABSENT && status != ERR_TYPE &&
+	    status != ERR_FORMAT) {
+		later_fail(l, status);
+		return;
+	}
+	later_refuse(l, CODE_UNAVAILABLE, "no such file in the data store");
 	later_end(l);
 }
 

@@ -32,7 +32,7 @@ int call_kv_get(struct question *q)
 		return ERR_FORMAT;
 	if (!question_granted(q, GRANT_KV_READ, key))
 		return OK;
-	r = kv_try_get(q->house->kv, key, &value);
+	r = kv_try_get(question_kv(q), key, &value);
 	if (r == OK)
 		pack_bin(question_answer(q), buf_slice(&value));
 	else if (r == ERR_ABSENT)
@@ -44,11 +44,9 @@ int call_kv_get(struct question *q)
 		return question_refuse(q, call_code(r), call_message(r));
 	if (!(l = later_new(q)))
 		return OK;
-	r = kv_get(q->house->kv, key, on_get, l);
-	if (r < 0) {
-		later_refuse(l, call_code(r), call_message(r));
-		later_end(l);
-	}
+	r = kv_get(question_kv(q), key, on_get, l);
+	if (r < 0)
+		later_fail(l, r);
 	return OK;
 }
 
@@ -58,8 +56,7 @@ static void on_list(void *arg, int status, const struct kv_row *row, size_t n)
 	struct buf *out;
 
 	if (status < 0) {
-		later_refuse(l, call_code(status), call_message(status));
-		later_end(l);
+		later_fail(l, status);
 		return;
 	}
 	out = later_answer(l);
@@ -83,11 +80,9 @@ int call_kv_list(struct question *q)
 		return OK;
 	if (!(l = later_new(q)))
 		return OK;
-	r = kv_list(q->house->kv, prefix, on_list, l);
-	if (r < 0) {
-		later_refuse(l, call_code(r), call_message(r));
-		later_end(l);
-	}
+	r = kv_list(question_kv(q), prefix, on_list, l);
+	if (r < 0)
+		later_fail(l, r);
 	return OK;
 }
 
@@ -118,7 +113,7 @@ int call_kv_incr(struct question *q)
 		return ERR_FORMAT;
 	if (!question_granted(q, GRANT_KV_WRITE, key) || !(l = later_new(q)))
 		return OK;
-	r = kv_incr(q->house->kv, key, by, on_incr, l);
+	r = kv_incr(question_kv(q), key, by, on_incr, l);
 	if (r < 0)
 		on_incr(l, r, 0);
 	return OK;
@@ -158,7 +153,7 @@ int call_kv_cas(struct question *q)
 	if (!question_granted(q, GRANT_KV_WRITE, cas.key) ||
 	    !(l = later_new(q)))
 		return OK;
-	r = kv_cas(q->house->kv, &cas, on_cas, l);
+	r = kv_cas(question_kv(q), &cas, on_cas, l);
 	if (r < 0)
 		on_cas(l, r);
 	return OK;

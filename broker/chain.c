@@ -11,6 +11,10 @@
 #include "lib/log.h"
 #include "proto/pack.h"
 
+#define TOO_LARGE                                                              \
+	"the event and the ops of earlier scripts are over 17 MiB or a "       \
+	"quarter of the script's memory"
+
 enum {
 	KEEP_EVENTS = 4096,   /* blank events kept for use again */
 	KEEP_BYTES = 8 << 10, /* and how large their buffers may stay */
@@ -46,9 +50,7 @@ void chain_fini(struct chain_house *house)
 
 	while ((node = list_pop(&house->spare)))
 		destroy(container_of(node, struct event, node));
-	if (house->roster)
-		roster_unref(house->roster, house->ops->gone, house->arg);
-	house->roster = NULL;
+	chain_switch(house, NULL);
 }
 
 void chain_switch(struct chain_house *house, struct roster *roster)
@@ -122,9 +124,10 @@ void event_free(struct event *ev)
 	buf_reset(&ev->extra, KEEP_BYTES);
 	ev->roster = NULL;
 	ev->only = NULL;
+	ev->hook = HOOK_FLUSH;
 	ev->bodies_known = ev->finish = ev->erring = false;
 	ev->answered = ev->expired = ev->abandoned = ev->notification =
-		ev->dry = false;
+		ev->dry = ev->acl = false;
 	ev->at = ev->error_at = 0;
 	ev->nops = 0;
 	ev->hops = 0;
@@ -146,6 +149,7 @@ int event_find_bodies(struct event *ev)
 int event_fill(struct event *ev, struct slice msg, struct slice map,
 	       struct slice id)
 {
+	bool http = hook_table[ev->hook].dialect == DIALECT_HTTP;
 	size_t limit = ev->house->conf->limits.inline_body;
 	int r;
 
@@ -158,7 +162,7 @@ int event_fill(struct event *ev, struct slice msg, struct slice map,
 	if (id.n)
 		ev->id = slice_of(ev->bytes.p + (id.p - msg.p), id.n);
 	ev->view = ev->map;
-	if (map.n <= limit)
+	if (map.n <= limit || !http)
 		return OK;
 	if ((r = event_find_bodies(ev)) < 0)
 		return r;
@@ -250,6 +254,10 @@ static void fail(struct event *ev, struct script *script, enum code code,
 		.message = copy(outcome->message),
 		.traceback = copy(outcome->traceback),
 	};
+	/* The next script is asked only where rights are asked for. */
+	if (hook_table[hook].dialect == DIALECT_MQTT &&
+	    hook_table[hook].decide && !hook_table[hook].auth)
+		ev->finish = true;
 }
 
 static void fail_text(struct event *ev, struct script *script, enum code code,
@@ -378,6 +386,16 @@ void chain_applied(struct event *ev, int status)
 	step(ev);
 }
 
+static void count(struct script *script, enum hook hook,
+		  const struct outcome *outcome)
+{
+	struct stats *by_hook = script_hook_stats(script, hook);
+
+	stats_run(&script->stats, outcome->code, outcome->us);
+	if (by_hook)
+		stats_run(by_hook, outcome->code, outcome->us);
+}
+
 static void on_run_done(struct run *run, const struct outcome *outcome)
 {
 	struct event *ev = run->owner;
@@ -389,7 +407,7 @@ static void on_run_done(struct run *run, const struct outcome *outcome)
 		return;
 	}
 	if (!ev->dry)
-		stats_run(&script->stats, outcome->code, outcome->us);
+		count(script, run->hook, outcome);
 	if (outcome->code != CODE_OK) {
 		fail(ev, script, outcome->code, outcome);
 		step(ev);
@@ -430,11 +448,18 @@ static bool goes_on(const struct event *ev)
 {
 	if (ev->erring || !hook_table[ev->hook].decide)
 		return true;
+	/* Of an MQTT hook `finish` says that a script has decided. */
+	if (ev->finish && hook_table[ev->hook].dialect == DIALECT_MQTT)
+		return false;
 	return !ev->abandoned && !ev->answered;
 }
 
 static void submit(struct event *ev)
 {
+	static const struct outcome too_large = {
+		.code = CODE_TOO_LARGE,
+		.message = {(const uint8_t *)TOO_LARGE, sizeof(TOO_LARGE) - 1},
+	};
 	struct run *run = &ev->run;
 
 	run->hook = ev->erring ? HOOK_ERROR : ev->hook;
@@ -447,7 +472,10 @@ static void submit(struct event *ev)
 	run->begun_us = 0;
 	run->serial = ++ev->house->serial;
 	run->called = run->unwanted = false;
-	crew_submit(current(ev)->crew, run);
+	if (run_fits(run, current(ev)->conf->memory))
+		crew_submit(current(ev)->crew, run);
+	else
+		on_run_done(run, &too_large);
 }
 
 /* Answer, then the error.lua of every script for every failure. */
@@ -457,6 +485,7 @@ static void finish(struct event *ev)
 	if (ev->erring)
 		ev->error_at++;
 	if (!ev->dry && ev->error_at < ev->nfailures &&
+	    hook_table[ev->hook].dialect == DIALECT_HTTP &&
 	    ev->roster->nhook[HOOK_ERROR] > 0) {
 		ev->erring = true;
 		ev->at = 0;

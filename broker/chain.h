@@ -91,6 +91,9 @@ struct event {
 	struct script *only; /* run just this one (bus), or NULL */
 	size_t at;
 	struct run run;
+	/* What the scripts answered: a sequence of ops, and whether one of
+	 * them is ctx.set_finish; of an MQTT hook the one verdict (mods.h), or
+	 * nothing, and whether the walk has ended with it. */
 	struct buf ops;
 	uint32_t nops;
 	bool finish;
@@ -110,6 +113,8 @@ struct event {
 	bool abandoned; /* the caller is gone */
 	bool dry;	/* a trial: calls that write are denied, no error.lua,
 			 * no counts; apply() only looks at the effects */
+	bool acl;	/* a run has put an entry of the event's own client into
+			 the auth cache (mqtt.c) */
 	uint64_t us;	/* of the last run that ended */
 
 	/* the caller's */
@@ -136,8 +141,9 @@ struct event *event_new(struct chain_house *house) must_check;
 void event_free(struct event *ev);
 
 /*
- * Give it its content: a copy of msg, of which map and id are parts. Also
- * trims large bodies. ERR_TYPE: a body is of the wrong type.
+ * Give it its content, once its hook is set: a copy of msg, of which map and
+ * id are parts. Also trims large bodies of HTTP events. ERR_TYPE: a body is of
+ * the wrong type.
  */
 int event_fill(struct event *ev, struct slice msg, struct slice map,
 	       struct slice id) must_check;

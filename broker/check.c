@@ -17,7 +17,8 @@ struct verdict {
 	struct script *script; /* NULL: its folder cannot be read */
 	char *name;
 	char *error; /* NULL: it loads */
-	bool told;
+	char *note;  /* NULL, or why that could not be told to the end */
+	bool told, refused;
 };
 
 struct check {
@@ -80,7 +81,9 @@ static void on_loaded(void *arg, struct crew *crew, struct slice why)
 	if (v->told)
 		return;
 	v->told = true;
-	if (why.n)
+	if (why.n && v->refused) /* it had asked for what a trial lacks */
+		v->note = strndup((const char *)why.p, why.n);
+	else if (why.n)
 		v->error = strndup((const char *)why.p, why.n);
 	if (--k->loading == 0)
 		end(k);
@@ -91,8 +94,10 @@ static int on_call(void *arg, struct crew *crew, struct child *c,
 {
 	struct check *k = arg;
 
-	return run ? ERR_DENIED
-		   : call_answer(&k->calls, crew->script, c, run, question);
+	if (!child_loading(run))
+		return ERR_DENIED;
+	return call_trial(&k->calls, crew->script, c, question,
+			  &verdict_of(k, crew->script)->refused);
 }
 
 static void on_log(void *arg, struct crew *crew, struct child *c,
@@ -118,10 +123,16 @@ static void on_dead(void *arg, struct crew *crew, struct child *c)
 	nursery_bury(&k->nursery, c);
 }
 
+static void on_over(void *arg, uint64_t serial)
+{
+	(void)arg, (void)serial; /* nothing is put ahead in a trial */
+}
+
 static const struct crew_ops crew_ops = {
 	.on_call = on_call,
 	.on_log = on_log,
 	.on_loaded = on_loaded,
+	.on_over = on_over,
 	.spawn = on_spawn,
 	.on_dead = on_dead,
 };
@@ -177,7 +188,7 @@ static int open_scripts(struct check *k)
 	if (!k->verdict)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < k->conf->nscripts && r == OK; i++)
-		if (k->conf->scripts[i]->enabled && k->conf->plugin_enabled)
+		if (conf_script_wanted(k->conf, k->conf->scripts[i]))
 			r = open_script(k, i);
 	return r;
 }
@@ -263,7 +274,10 @@ static void add_hooks(struct buf *out, const struct script *s, bool json)
 
 static void add_script(struct buf *out, const struct verdict *v, bool json)
 {
-	if (!json && v->error) {
+	if (!json && v->note) {
+		buf_addf(out, "%s: ok as far as a trial can tell: %s\n",
+			 v->name, v->note);
+	} else if (!json && v->error) {
 		buf_addf(out, "%s: %s\n", v->name, v->error);
 	} else if (!json) {
 		buf_addf(out, "%s: ok, hooks:", v->name);
@@ -279,7 +293,12 @@ static void add_script(struct buf *out, const struct verdict *v, bool json)
 		buf_add(out, "[", !v->error);
 		if (!v->error)
 			add_hooks(out, v->script, true);
-		buf_addf(out, v->error ? "}" : "]}");
+		buf_addf(out, v->error ? "" : "]");
+		if (v->note) {
+			buf_addf(out, ",\"note\":");
+			add_json(out, v->note);
+		}
+		buf_addf(out, "}");
 	}
 }
 
@@ -351,6 +370,7 @@ static void fini(struct check *k)
 		}
 		free(v->name);
 		free(v->error);
+		free(v->note);
 	}
 	free(k->verdict);
 	free(k->sandbox);

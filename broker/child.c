@@ -6,12 +6,15 @@
 #include "broker/child.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "broker/child_read.h"
+#include "broker/child_watch.h"
 #include "lib/log.h"
-#include "proto/ops.h"
 #include "proto/pack.h"
 #include "proto/unpack.h"
 
@@ -21,6 +24,7 @@ enum {
 	READY_MS = 10000,
 	SOFT_REPEAT_MS = 20,
 	MIN_GRACE_MS = 100,
+	MAX_LOAD_MS = 10000, /* more gives a load no more grace */
 };
 
 /* ---- runs -------------------------------------------------------------- */
@@ -109,30 +113,38 @@ static uint64_t grace_ms(const struct child *c)
 /*
  * A begun run is late. First its outstanding call fails with `timeout`, or
  * the worker is told to look (and told again, since its own clock for this
- * lane started a little later); when the grace is over, it is killed.
+ * lane started a little later). False when the grace is over.
  */
-static void on_run_timer(struct wheel_timer *t)
+static bool press(struct child *c, struct run *run)
 {
-	struct run *run = container_of(t, struct run, timer);
-	struct child *c = run->child;
 	uint64_t now = uv_now(c->link.turn->loop);
 
-	if (c->state == CHILD_DYING)
-		return;
 	if (!run->late) {
 		run->late = true;
 		run->late_ms = now;
 	}
-	if (now - run->late_ms >= grace_ms(c)) {
-		c->culprit = run;
-		child_kill(c, "timeout");
-		return;
-	}
+	if (now - run->late_ms >= grace_ms(c))
+		return false;
 	if (run->call)
 		child_refuse(c, run, run->call->id, CODE_TIMEOUT,
 			     "past its deadline");
 	else
 		kill(c->pid, SIGUSR1);
+	return true;
+}
+
+static void on_run_timer(struct wheel_timer *t)
+{
+	struct run *run = container_of(t, struct run, timer);
+	struct child *c = run->child;
+
+	if (c->state == CHILD_DYING)
+		return;
+	if (!press(c, run)) {
+		c->culprit = run;
+		child_kill(c, "timeout");
+		return;
+	}
 	wheel_start(c->link.wheel, &run->timer, SOFT_REPEAT_MS);
 }
 
@@ -140,8 +152,12 @@ static void on_child_timer(struct wheel_timer *t)
 {
 	struct child *c = container_of(t, struct child, timer);
 
-	child_kill(c, c->state == CHILD_LOADING ? "load_timeout"
-						: "start_timeout");
+	if (c->state != CHILD_LOADING)
+		child_kill(c, "start_timeout");
+	else if (press(c, &c->load))
+		wheel_start(c->link.wheel, &c->timer, SOFT_REPEAT_MS);
+	else
+		child_kill(c, "load_timeout");
 }
 
 void child_send(struct child *c, struct run *run)
@@ -172,56 +188,12 @@ void child_send(struct child *c, struct run *run)
 		pack_nil(out);
 	list_push(&c->sent, &run->node);
 	c->nsent++;
+	child_watch(c);
 	if (c->nbegun < c->concurrency)
 		begin(c, run);
 }
 
 /* ---- what the worker says ---------------------------------------------- */
-
-/* [ops|nil, nops, effects|nil, neffects]. The counts are its own; ours come
- * from the check. */
-static int read_result(struct slice result, struct outcome *out)
-{
-	struct cursor c = cursor_of(result);
-	uint32_t n = cursor_array(&c);
-
-	if (n < 4)
-		return ERR_FORMAT;
-	if (!cursor_nil(&c))
-		out->ops = cursor_text(&c);
-	cursor_skip(&c);
-	if (!cursor_nil(&c))
-		out->effects = cursor_text(&c);
-	if (c.error)
-		return ERR_FORMAT;
-	return ops_check(out->ops, &out->nops, &out->finish);
-}
-
-/* {code, message, traceback} of a failed run. A worker may only claim what
- * is its to claim. */
-static void read_error(struct slice error, struct outcome *out)
-{
-	struct slice value;
-	struct cursor c;
-
-	out->code = CODE_SCRIPT_ERROR;
-	if (map_find(error, "code", &value)) {
-		c = cursor_of(value);
-		out->code = code_parse(cursor_text(&c));
-		if (out->code != CODE_TIMEOUT && out->code != CODE_TOO_LARGE &&
-		    out->code != CODE_STORAGE &&
-		    out->code != CODE_BODY_UNAVAILABLE)
-			out->code = CODE_SCRIPT_ERROR;
-	}
-	if (map_find(error, "message", &value)) {
-		c = cursor_of(value);
-		out->message = cursor_text(&c);
-	}
-	if (map_find(error, "traceback", &value)) {
-		c = cursor_of(value);
-		out->traceback = cursor_text(&c);
-	}
-}
 
 static int on_run_answer(struct child *c, const struct rpc *rpc)
 {
@@ -233,8 +205,8 @@ static int on_run_answer(struct child *c, const struct rpc *rpc)
 	if (run == c->culprit)
 		return OK; /* its grace was over before it answered */
 	if (rpc->failed)
-		read_error(rpc->error, &outcome);
-	else if (read_result(rpc->result, &outcome) < 0)
+		child_read_error(rpc->error, &outcome);
+	else if (child_read_result(rpc->result, run->hook, &outcome) < 0)
 		return ERR_FORMAT;
 	if (outcome.code == CODE_OK)
 		c->answers++;
@@ -245,35 +217,43 @@ static int on_run_answer(struct child *c, const struct rpc *rpc)
 	return OK;
 }
 
-static void on_load_answer(struct child *c, const struct rpc *rpc)
+/* Nothing is asked about it any more; who still answers answers nobody. */
+static void end_load(struct child *c)
 {
 	wheel_stop(&c->timer);
-	if (rpc->failed) {
-		c->ops->on_loaded(c, c->arg, &rpc->error);
-		return;
-	}
-	c->state = CHILD_SERVING;
-	c->ops->on_loaded(c, c->arg, NULL);
+	if (c->load.call)
+		c->load.call->run = NULL;
+	c->load.call = NULL;
+	c->load.state = RUN_IDLE;
+}
+
+static int on_load_answer(struct child *c, const struct rpc *rpc)
+{
+	if (c->load.state != RUN_BEGUN || c->load.call)
+		return ERR_FORMAT;
+	end_load(c);
+	return c->ops->on_loaded(
+		c, c->arg, rpc->failed ? rpc->error : rpc->result, rpc->failed);
 }
 
 static int on_question(struct child *c, const struct rpc *rpc)
 {
 	struct cursor params = cursor_of(rpc->params);
 	uint32_t run_id;
-	struct run *run = NULL;
+	struct run *run;
 
 	if (cursor_array(&params) < 1)
 		return ERR_FORMAT;
 	run_id = (uint32_t)cursor_uint(&params);
 	if (params.error)
 		return ERR_FORMAT;
-	if (c->state != CHILD_LOADING || run_id != LOAD_ID) {
-		run = child_run(c, run_id);
-		if (!run || run->state != RUN_BEGUN || run->call)
-			return ERR_FORMAT;
-		run->called = true;
-	}
-	if (run && (run->late || run->unwanted)) {
+	run = c->state == CHILD_LOADING && run_id == LOAD_ID
+		      ? &c->load
+		      : child_run(c, run_id);
+	if (!run || run->state != RUN_BEGUN || run->call)
+		return ERR_FORMAT;
+	run->called = true;
+	if (run->late || run->unwanted) {
 		child_refuse(c, run, rpc->id, CODE_TIMEOUT,
 			     "past its deadline");
 		return OK;
@@ -301,10 +281,30 @@ static void read_layers(struct slice map, const char *key,
 	}
 }
 
+/* [layer, errno]: the mandatory layer for which it is about to end. */
+static int on_failed(struct child *c, struct cursor *params)
+{
+	struct slice layer;
+	int error;
+
+	cursor_array(params);
+	layer = cursor_text(params);
+	error = (int)cursor_int(params);
+	if (params->error || layer.n >= CHILD_LAYER_NAME)
+		return ERR_FORMAT;
+	snprintf(c->failed, sizeof(c->failed), "sandbox:%.*s", (int)layer.n,
+		 (const char *)layer.p);
+	log_error("child", "sandbox: this layer does not hold: %.*s (%s)",
+		  (int)layer.n, (const char *)layer.p, strerror(error));
+	return OK;
+}
+
 static int on_notification(struct child *c, const struct rpc *rpc)
 {
 	struct cursor params = cursor_of(rpc->params);
 
+	if (slice_is(rpc->method, "failed") && c->state == CHILD_STARTING)
+		return on_failed(c, &params);
 	if (slice_is(rpc->method, "log")) {
 		c->ops->on_log(c, c->arg, rpc);
 		return OK;
@@ -338,13 +338,14 @@ static void on_message(void *arg, struct slice msg, const struct scan *marks)
 	(void)marks;
 	if (c->distrusted)
 		return;
+	c->heard_ms = uv_now(c->link.turn->loop);
 	r = rpc_decode(msg, &rpc);
 	if (r == OK && rpc.type == RPC_REQUEST)
 		r = c->state == CHILD_DYING ? OK : on_question(c, &rpc);
 	else if (r == OK && rpc.type == RPC_NOTIFICATION)
 		r = on_notification(c, &rpc);
 	else if (r == OK && rpc.id == LOAD_ID && c->state == CHILD_LOADING)
-		on_load_answer(c, &rpc);
+		r = on_load_answer(c, &rpc);
 	else if (r == OK)
 		r = on_run_answer(c, &rpc);
 	if (r < 0) {
@@ -368,8 +369,17 @@ struct buf *child_answer(struct child *c, struct run *run, uint32_t id)
 void child_refuse(struct child *c, struct run *run, uint32_t id, enum code code,
 		  const char *message)
 {
+	child_refuse_word(c, run, id, code_name(code), slice_str(message));
+}
+
+void child_refuse_word(struct child *c, struct run *run, uint32_t id,
+		       const char *code, struct slice message)
+{
 	struct buf *out = link_out(&c->link);
 
+	if (run == &c->load &&
+	    (strcmp(code, "unavailable") == 0 || strcmp(code, "timeout") == 0))
+		c->starved = true;
 	if (run && run->call) {
 		run->call->run = NULL;
 		run->call = NULL;
@@ -377,9 +387,9 @@ void child_refuse(struct child *c, struct run *run, uint32_t id, enum code code,
 	rpc_failure(out, id);
 	pack_map(out, 2);
 	pack_cstr(out, "code");
-	pack_cstr(out, code_name(code));
+	pack_cstr(out, code);
 	pack_cstr(out, "message");
-	pack_cstr(out, message);
+	pack_text(out, message);
 	rpc_failure_end(out);
 }
 
@@ -407,7 +417,7 @@ static void classify(const struct child *c, struct child_death *death)
 		death->cause = "memory";
 	} else if (WIFEXITED(c->status) &&
 		   WEXITSTATUS(c->status) == EXIT_WORKER_SANDBOX) {
-		death->cause = "sandbox";
+		death->cause = *c->failed ? c->failed : "sandbox";
 	} else if (WIFSIGNALED(c->status) && WTERMSIG(c->status) == SIGSYS) {
 		death->cause = "forbidden_syscall";
 	}
@@ -466,7 +476,7 @@ static void on_end(void *arg, enum link_end why)
 		c->cause = why == LINK_STUCK ? "stuck" : "protocol";
 	c->state = CHILD_DYING;
 	c->ended = true;
-	wheel_stop(&c->timer);
+	end_load(c);
 	if (!c->reaped)
 		kill(c->pid, SIGKILL); /* a closed socket is an end */
 	link_close(&c->link);
@@ -522,6 +532,7 @@ struct child *child_new(const struct child_house *house, pid_t pid, int fd,
 	for (unsigned i = 0; i < CHILD_SLOTS; i++)
 		c->free_slots[c->nfree++] = CHILD_SLOTS - 1 - i;
 	wheel_timer_init(&c->timer, on_child_timer);
+	child_watch_init(c);
 	link_init(&c->link, house->turn, house->wheel, &limits);
 	/* From here on the link must be closed: its end is the child's. */
 	must(link_open_fd(&c->link, fd) == OK);
@@ -533,6 +544,10 @@ struct child *child_new(const struct child_house *house, pid_t pid, int fd,
 void child_free(struct child *c)
 {
 	must(c->link_closed && c->reaped);
+	wheel_stop(&c->silence);
+	end_load(c);
+	if (c->kept)
+		*c->kept = NULL;
 	list_remove(&c->node);
 	free(c);
 }
@@ -543,16 +558,32 @@ void child_adopt(struct child *c, const struct child_ops *ops, void *arg)
 	c->arg = arg;
 }
 
-void child_load(struct child *c, struct slice params, unsigned concurrency,
-		uint64_t timeout_ms, uint64_t load_timeout_ms)
+void child_load(struct child *c, struct slice params, uint32_t nparams,
+		uint64_t load_timeout_ms)
 {
 	struct buf *out = link_out(&c->link);
 
 	must(c->state == CHILD_SPARE);
 	c->state = CHILD_LOADING;
-	c->concurrency = concurrency;
-	c->timeout_ms = timeout_ms;
-	rpc_request(out, LOAD_ID, "load", 1);
+	c->timeout_ms =
+		load_timeout_ms < MAX_LOAD_MS ? load_timeout_ms : MAX_LOAD_MS;
+	/* No two that live have this serial, and no run of an event has. */
+	c->load = (struct run){.state = RUN_BEGUN,
+			       .child = c,
+			       .id = LOAD_ID,
+			       .hook = HOOK_COUNT,
+			       .serial = (uint64_t)1 << 63 |
+					 (uint64_t)(unsigned)c->pid};
+	list_init(&c->load.node);
+	rpc_request(out, LOAD_ID, "load", nparams);
 	pack_raw(out, params);
 	wheel_start(c->link.wheel, &c->timer, load_timeout_ms);
+}
+
+void child_serve(struct child *c, unsigned concurrency, uint64_t timeout_ms)
+{
+	must(c->state == CHILD_LOADING);
+	c->state = CHILD_SERVING;
+	c->concurrency = concurrency;
+	c->timeout_ms = timeout_ms;
 }

@@ -45,12 +45,13 @@ struct child_death {
 struct child_ops {
 	/* Locked down (SPARE). */
 	void (*on_ready)(struct child *c, void *arg);
-	/* The answer to child_load(): error is NULL when it serves now, else
-	 * the error's raw map. */
-	void (*on_loaded)(struct child *c, void *arg,
-			  const struct slice *error);
-	/* A question; run is NULL while loading. Answer by child_answer() or
-	 * child_refuse(), now or later. ERR_* kills the worker. */
+	/* The answer to child_load(): its raw map, or with `failed` the
+	 * error's. When it went well, child_serve() is due, now or later.
+	 * ERR_* kills the worker. */
+	int (*on_loaded)(struct child *c, void *arg, struct slice map,
+			 bool failed);
+	/* A question; while loading, run is &c->load. Answer by child_answer()
+	 * or child_refuse(), now or later. ERR_* kills the worker. */
 	int (*on_call)(struct child *c, void *arg, struct run *run,
 		       const struct rpc *question);
 	/* A log record: [run_id, level, msg, attrs]. */
@@ -78,6 +79,8 @@ struct child {
 	enum child_state state;
 	bool ended, reaped, link_closed;
 	bool strict;	 /* see child_house */
+	bool starved;	 /* while loading, a call of it could not be served:
+			  * later it might */
 	bool distrusted; /* broke a rule: nothing it says counts any more */
 	int status;
 	const char *cause;   /* why we killed it, or NULL */
@@ -85,20 +88,26 @@ struct child {
 
 	/* of the script it serves */
 	unsigned concurrency;
-	uint64_t timeout_ms;
+	uint64_t timeout_ms; /* while loading: of that, for its grace */
 
 	struct list sent; /* runs, oldest first; the first nbegun have begun */
 	unsigned nsent, nbegun;
 	unsigned free_slots[CHILD_SLOTS];
 	unsigned nfree;
 	struct child_slot slots[CHILD_SLOTS];
-	struct wheel_timer timer; /* of starting and loading */
-	uint64_t answers;	  /* good ones since the spawn */
+	struct wheel_timer timer;   /* of starting and loading */
+	struct wheel_timer silence; /* child_watch.c */
+	uint64_t heard_ms;	    /* when it said something last */
+	struct run load;  /* stands for the loading in calls: BEGUN meanwhile,
+			   * without an owner, not in `sent` */
+	void **kept;	  /* the crew's; set to NULL when this is freed */
+	uint64_t answers; /* good ones since the spawn */
 
 	char held[CHILD_LAYERS][CHILD_LAYER_NAME];
 	unsigned nheld;
 	char missing[CHILD_LAYERS][CHILD_LAYER_NAME];
 	unsigned nmissing;
+	char failed[CHILD_LAYER_NAME + 8]; /* "sandbox:LAYER", or empty */
 };
 
 /* Everything a child needs of the house. */
@@ -117,9 +126,18 @@ void child_free(struct child *c); /* dead ones only */
 /* Hand it over to another owner (a spare to a crew). */
 void child_adopt(struct child *c, const struct child_ops *ops, void *arg);
 
-/* SPARE -> LOADING; `params` is the load request's one map, packed. */
-void child_load(struct child *c, struct slice params, unsigned concurrency,
-		uint64_t timeout_ms, uint64_t load_timeout_ms);
+/* SPARE -> LOADING; `params` is the load request's values, packed. */
+void child_load(struct child *c, struct slice params, uint32_t nparams,
+		uint64_t load_timeout_ms);
+
+/* LOADING -> SERVING: it was loaded and takes runs on so many lanes. */
+void child_serve(struct child *c, unsigned concurrency, uint64_t timeout_ms);
+
+/* Is it the loading, not a run of an event? */
+static inline bool child_loading(const struct run *run)
+{
+	return run->child && run == &run->child->load;
+}
 
 /* The run that a worker named by its id, or NULL. */
 struct run *child_run(struct child *c, uint32_t id);
@@ -128,11 +146,15 @@ struct run *child_run(struct child *c, uint32_t id);
 bool child_has_room(const struct child *c, unsigned ahead);
 void child_send(struct child *c, struct run *run); /* there is room */
 
-/* The answer to the question `id` of `run` (NULL: of the loading): pack one
- * value into what comes back. */
+/* The answer to the question `id` of `run`: pack one value into what comes
+ * back. */
 struct buf *child_answer(struct child *c, struct run *run, uint32_t id);
 void child_refuse(struct child *c, struct run *run, uint32_t id, enum code code,
 		  const char *message);
+
+/* The same with a code of calls only: "badarg" raises in the script. */
+void child_refuse_word(struct child *c, struct run *run, uint32_t id,
+		       const char *code, struct slice message);
 
 /* Answer it later: `call` stays the caller's, see run.h. */
 void child_defer(struct run *run, struct call *call, uint32_t id);

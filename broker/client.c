@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * client: on_message() sorts what arrives; on_hook() makes events of hooks;
- * hello.c writes the longer answers. An event outlives its connection: it
+ * answer.c writes the longer answers. An event outlives its connection: it
  * holds the client until it has ended.
  */
 #include "broker/client.h"
@@ -11,50 +11,13 @@
 #include <sys/socket.h>
 
 #include "broker/answer.h"
+#include "broker/client_mqtt.h"
+#include "broker/client_order.h"
 #include "lib/log.h"
 #include "proto/pack.h"
 #include "proto/unpack.h"
 
 enum { MAX_BACKLOG = 8 << 20, STUCK_MS = 5000, PARTIAL_MS = 10000 };
-
-/* ---- the order of events with one id ----------------------------------- */
-
-/* True: it may start now. False: it waits for the one before it. */
-static bool enter(struct client *c, struct event *ev)
-{
-	struct event *first;
-
-	if (!ev->id.n)
-		return true;
-	first = map_get(&c->order, ev->id);
-	if (first) {
-		list_push(&first->followers, &ev->waiting);
-		return false;
-	}
-	if (map_put(&c->order, ev->id, ev, NULL) < 0)
-		ev->id.n = 0; /* no memory: unordered is better than lost */
-	return true;
-}
-
-/* The next one of the same id takes over its place and its followers. */
-static void leave(struct client *c, struct event *ev)
-{
-	struct list *node;
-	struct event *heir;
-
-	if (!ev->id.n)
-		return;
-	map_del(&c->order, ev->id);
-	node = list_pop(&ev->followers);
-	if (!node)
-		return;
-	heir = container_of(node, struct event, waiting);
-	while ((node = list_pop(&ev->followers)))
-		list_push(&heir->followers, node);
-	if (map_put(&c->order, heir->id, heir, NULL) < 0)
-		must(!"a slot was just freed");
-	chain_start(heir);
-}
 
 /* ---- events ------------------------------------------------------------ */
 
@@ -92,12 +55,36 @@ void client_release(struct client *c)
 	maybe_free(c);
 }
 
+/* Each may have MAX_BACKLOG waiting, all of them only so much: who has most
+ * does not read. */
+static void bound_backlog(struct client_house *house)
+{
+	struct client *most = NULL;
+	size_t sum = 0;
+
+	list_each(node, next, &house->clients)
+	{
+		struct client *c = container_of(node, struct client, node);
+
+		if (c->gone || c->link.overrun)
+			continue;
+		sum += link_backlog(&c->link);
+		if (!most || link_backlog(&c->link) > link_backlog(&most->link))
+			most = c;
+	}
+	if (sum > CLIENT_UNREAD)
+		link_cut(&most->link);
+}
+
 static void on_answer(struct event *ev)
 {
 	struct client *c = ev->client;
 
-	if (!c->gone && !ev->notification)
-		answer_event(link_out(&c->link), ev);
+	if (c->gone || ev->notification)
+		return;
+	answer_event(link_out(&c->link), ev);
+	if (link_backlog(&c->link) > CLIENT_UNREAD / CLIENT_MAX)
+		bound_backlog(c->house);
 }
 
 static void on_done(struct event *ev)
@@ -106,7 +93,7 @@ static void on_done(struct event *ev)
 
 	c->bytes -= ev->bytes.n;
 	c->house->bytes -= ev->bytes.n;
-	leave(c, ev);
+	client_leave(c, ev);
 	event_free(ev);
 	client_release(c);
 }
@@ -178,8 +165,8 @@ static void make_event(struct client *c, const struct rpc *rpc,
 	ev->budget_ms = head->deadline_ms;
 	if (head->traceparent.n)
 		event_trace(ev, msg, head->traceparent);
-	if (enter(c, ev))
-		chain_start(ev);
+	if (client_enter(c, ev))
+		client_start(c, ev);
 	else
 		chain_wait(ev);
 }
@@ -199,10 +186,12 @@ static void on_hook(struct client *c, const struct rpc *rpc, struct slice msg,
 {
 	struct client_house *house = c->house;
 	struct event_head head;
+	struct buf key = {0};
 	struct slice map;
 	const char *wrong;
 
 	if (house->draining) {
+		c->owed = true;
 		refuse_event(c, rpc, CODE_SHUTTING_DOWN, "pinfold is stopping");
 		return;
 	}
@@ -211,7 +200,10 @@ static void on_hook(struct client *c, const struct rpc *rpc, struct slice msg,
 			     "too many requests, or bytes of them, in flight");
 		return;
 	}
-	wrong = read_event(rpc, msg, marks, &head, &map);
+	if (hook_table[hook].dialect == DIALECT_MQTT)
+		wrong = client_mqtt_read(rpc, &head, &map, &key);
+	else
+		wrong = read_event(rpc, msg, marks, &head, &map);
 	if (!wrong && hook_table[hook].needs_id && head.id.n == 0)
 		wrong = "the event has no id";
 	if (wrong) {
@@ -220,10 +212,18 @@ static void on_hook(struct client *c, const struct rpc *rpc, struct slice msg,
 		refuse_event(c, rpc, CODE_BAD_EVENT, wrong);
 		return;
 	}
-	if (chain_serves(house->chains, hook))
+	if (key.n) { /* the ordering key is no part of the message */
+		const uint8_t *p = client_mqtt_join(&key, msg, &head);
+
+		map.p = p + (map.p - msg.p);
+		msg = key.n ? buf_slice(&key) : msg;
+	}
+	if (chain_serves(house->chains, hook) ||
+	    (house->mqtt && hook_table[hook].dialect == DIALECT_MQTT))
 		make_event(c, rpc, msg, hook, &head, map);
 	else if (rpc->type == RPC_REQUEST)
-		answer_nothing(link_out(&c->link), rpc->id);
+		answer_nothing(link_out(&c->link), rpc->id, hook);
+	buf_fini(&key);
 }
 
 /* ---- messages ---------------------------------------------------------- */
@@ -252,14 +252,17 @@ static void on_hello(struct client *c, const struct rpc *rpc)
 	if (cursor_array(&params) > 0)
 		map = cursor_raw(&params);
 	c->hello = true;
-	c->lazy = false;
+	c->lazy = c->mqtt = false;
 	if (map_find(map, "caps", &caps)) {
 		struct cursor list = cursor_of(caps);
 
 		for (uint32_t n = cursor_array(&list); n > 0 && !list.error;
-		     n--)
-			if (slice_is(cursor_text(&list), "lazy_body"))
-				c->lazy = true;
+		     n--) {
+			struct slice cap = cursor_text(&list);
+
+			c->lazy = c->lazy || slice_is(cap, "lazy_body");
+			c->mqtt = c->mqtt || slice_is(cap, "mqtt");
+		}
 	}
 	if (rpc->type == RPC_REQUEST)
 		answer_hello(link_out(&c->link), rpc->id, c);
@@ -492,6 +495,7 @@ int client_accept(struct client_house *house, uv_stream_t *listener,
 	list_init(&c->events);
 	list_init(&c->questions);
 	list_init(&c->subscriptions);
+	list_init(&c->due);
 	list_init(&c->node);
 	list_push(&house->clients, &c->node);
 	house->nclients++;
@@ -526,6 +530,7 @@ void client_drain(struct client_house *house, const char *reason)
 
 		if (c->gone)
 			continue;
+		c->owed = c->inflight > 0 || link_unread(&c->link);
 		out = link_out(&c->link);
 		rpc_notification(out, "goaway", 1);
 		pack_map(out, 1);
@@ -546,6 +551,13 @@ void client_finish_all(struct client_house *house, void (*empty)(void *arg),
 	house->empty = empty;
 	house->empty_arg = arg;
 	list_each(node, next, &house->clients)
-		link_finish(&container_of(node, struct client, node)->link);
+	{
+		struct client *c = container_of(node, struct client, node);
+
+		if (c->owed && !c->control)
+			link_part(&c->link);
+		else
+			link_finish(&c->link);
+	}
 	maybe_empty(house);
 }

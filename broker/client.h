@@ -17,6 +17,7 @@ enum {
 	CLIENT_KEEP_FILES = 512,	/* descriptors for everything else */
 	CLIENT_BYTES = 64 << 20,	/* of events in flight, of one */
 	CLIENT_TOTAL_BYTES = 512 << 20, /* and of all together */
+	CLIENT_UNREAD = 128 << 20,	/* of answers that wait, of all */
 };
 
 struct client;
@@ -34,6 +35,7 @@ struct client_house {
 	struct turn *turn;
 	struct wheel *wheel;
 	struct chain_house *chains;
+	struct mqtt *mqtt; /* answers before any script; NULL: none */
 	const struct conf *conf;
 	const struct client_ops *ops;
 	void *arg;
@@ -61,12 +63,16 @@ struct client {
 	bool control; /* came over the control socket */
 	bool hello;   /* wants `hooks` notifications */
 	bool lazy;    /* agreed on lazy_body */
+	bool mqtt;    /* agreed on mqtt: takes acl, acl.drop, mqtt.* */
 	bool half;    /* sends no more; closed once all is answered */
+	bool owed;    /* at the end: it has not read all it was told */
 	bool gone;
 	size_t inflight;    /* events that have not ended */
 	size_t bytes;	    /* of those */
 	struct list events; /* those */
 	struct map order;   /* id -> the event that runs */
+	struct list due;    /* events whose turn has come */
+	bool starting;	    /* those are being started */
 	struct list questions;
 	uint32_t next_question;
 	struct list subscriptions; /* of the admin room */
@@ -105,8 +111,8 @@ void client_tell_hooks(struct client_house *house);
 void client_drain(struct client_house *house, const char *reason);
 void client_close_all(struct client_house *house);
 
-/* Close each when all that was appended is written; then call `empty`, once,
- * possibly at once. */
+/* Close each when all that was appended is written, and who is owed an answer
+ * when it has read it; then call `empty`, once, possibly at once. */
 void client_finish_all(struct client_house *house, void (*empty)(void *arg),
 		       void *arg);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "broker/conf_check.h"
+#include "broker/conf_mqtt.h"
 #include "broker/conf_script.h"
 
 #define COUNT(a)   (sizeof(a) / sizeof((a)[0]))
@@ -223,6 +224,8 @@ static const struct conf_key top_table[] = {
 		 .max = 2048),
 	CONF_KEY("data_store", conf_read_path, CONF(data_store), .min = 1,
 		 .max = 2048),
+	CONF_KEY("gateway", conf_read_path, CONF(gateway), .min = 1,
+		 .max = 2048),
 	CONF_KEY("hook_timeout", conf_read_duration, CONF(hook_timeout_ms),
 		 .min = 1, .max = 3600000),
 	CONF_KEY("limits", read_limits, CONF(limits)),
@@ -231,6 +234,7 @@ static const struct conf_key top_table[] = {
 		 .min = 1, .max = 3600000),
 	CONF_KEY("log", read_log, 0),
 	CONF_KEY("luaplugin", conf_read_plugin, 0),
+	CONF_KEY("mqtt", conf_read_mqtt, 0),
 	CONF_KEY("plugins", conf_read_plugins, 0),
 	CONF_KEY("sandbox", read_sandbox, CONF(sandbox)),
 	CONF_KEY("shutdown_timeout", conf_read_duration,
@@ -273,6 +277,7 @@ static int defaults(struct conf *conf, const char *file, const char *dir)
 			},
 		.plugin_enabled = true,
 		.plugin_priority = 100,
+		.mqtt = {.num_states = 1, .tables_bytes = 64 << 20},
 	};
 	buf_addf(&scripts, "%s/scripts", dir);
 	rc = buf_error(&scripts)
@@ -286,17 +291,22 @@ static int read_root(struct conf_reader *r, const struct yaml_node *root,
 		     struct conf *conf)
 {
 	static const struct yaml_node start = {.line = 1, .column = 1};
-	const struct yaml_node *mqtt = yaml_tree_get(root, "mqtt");
 	int rc;
 
 	if (!root || conf_is_null(root))
 		return conf_wrong(r, &start,
 				  "an empty file, expected at least the keys "
 				  "listen and data_dir");
-	if (mqtt)
-		return conf_wrong(r, mqtt->key,
-				  "mqtt: not supported by this version");
 	rc = conf_read_map(r, &top_keys, root, conf);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < conf->nscripts; i++)
+		if (conf->scripts[i]->concurrency == 0)
+			conf->scripts[i]->concurrency = conf->mqtt.num_states;
+	conf_order(conf);
+	if (conf->mqtt.given)
+		rc = conf_check_names(r, yaml_tree_get(root, "mqtt")->key,
+				      conf);
 	return rc < 0 ? rc : conf_check(r, root, conf);
 }
 

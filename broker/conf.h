@@ -19,9 +19,10 @@
 #include "proto/proto.h"
 
 enum {
-	CONF_NAME_MAX = 64,    /* bytes of a script's name */
-	CONF_SOCKET_MAX = 107, /* bytes of a socket's path (sun_path) */
-	CONF_CONFIG_DEPTH = 30 /* nesting of a script's `config` */
+	CONF_NAME_MAX = 64,	/* bytes of a script's name */
+	CONF_SOCKET_MAX = 107,	/* bytes of a socket's path (sun_path) */
+	CONF_CONFIG_DEPTH = 30, /* nesting of a script's `config` */
+	CONF_SECRETS = 256	/* passwords, over all reloads */
 };
 
 /* Owned strings in the order of the file. */
@@ -53,8 +54,15 @@ enum conf_policy {
 };
 
 struct conf_script {
+	enum dialect dialect;
 	char *name;    /* 1..CONF_NAME_MAX bytes, no '/', no ".." */
-	uint32_t line; /* where the file names it, for logs */
+	char *file;    /* DIALECT_MQTT: its path; else NULL */
+	char *root;    /* DIALECT_MQTT: the folder that `require` reads, of
+			* which `file` may be a part */
+	bool shallow;  /* that is no script_dir, just where `file` is: it may
+			* be anything, and folders in it are not read */
+	uint32_t line; /* where the file names it, for logs; 0: found in
+			* script_dir, or named by a command */
 	bool enabled;
 	int64_t priority; /* lower runs first; ties in name order */
 	uint64_t workers, concurrency;
@@ -64,6 +72,33 @@ struct conf_script {
 	struct conf_grants grants;
 	struct conf_list subscribe; /* bus names, `*` at the end matches */
 	struct buf config;	    /* a packed map, empty when absent */
+	/* DIALECT_MQTT: its place among those of equal priority: what
+	 * script_dir holds, then `scripts`, both by name, then auth_*. */
+	enum conf_origin {
+		CONF_FOUND,
+		CONF_NAMED,
+		CONF_BUNDLED,
+		CONF_COMMAND,
+	} origin;
+	uint32_t place; /* among the bundled ones, or those by command */
+};
+
+/* The block `mqtt`; its scripts are in struct conf. */
+struct conf_mqtt {
+	bool given;
+	char *script_dir; /* NULL: none */
+	char *bundled;	  /* where scripts/auth is; NULL: beside us */
+	bool nulls_nil;	  /* nulls: nil */
+	uint64_t num_states;
+	bool keep_state;
+	uint64_t cache_ttl_ms; /* of the auth cache; 0: none */
+	uint64_t tables_bytes; /* of all ETS tables together */
+	/* Settings of providers: one packed map from provider to map, as it
+	 * goes to the gateway. The passwords in it also stand in `secrets`,
+	 * for redact.h; that list only ever grows, in place, since every
+	 * thread that logs reads it. */
+	struct buf providers;
+	struct conf_list secrets;
 };
 
 struct conf_listen {
@@ -103,12 +138,16 @@ struct conf {
 	enum log_level log_level;
 	struct conf_limits limits;
 	struct conf_sandbox sandbox;
-	char *worker; /* path of pinfold-worker; NULL: beside pinfoldd */
+	char *worker;  /* path of pinfold-worker; NULL: beside pinfoldd */
+	char *gateway; /* likewise pinfold-gateway */
+	struct conf_mqtt mqtt;
 	bool plugin_enabled;
 	int64_t plugin_priority; /* kept for show; nothing depends on it */
 	char *script_dir;
-	/* In priority order, ties by name; disabled ones too. An owner of a
-	 * generation may take one by putting NULL in its place. */
+	/* First the hook-file scripts, in priority order, ties by name, then
+	 * those of `mqtt`, see conf_script.origin; disabled ones too. An owner
+	 * of a generation may take one by putting NULL in its place. Names are
+	 * unique over both. */
 	struct conf_script **scripts;
 	size_t nscripts;
 };
@@ -123,7 +162,8 @@ int conf_load(const char *path, struct conf **out,
 	      struct buf *error) must_check;
 
 /* The same on text: `file` is its name in errors, `dir` (absolute) what
- * relative paths start from. */
+ * relative paths start from. Scripts that only script_dir names are not
+ * there. */
 int conf_parse(const char *file, const char *dir, struct slice text,
 	       struct conf **out, struct buf *error) must_check;
 
@@ -132,5 +172,26 @@ void conf_free(struct conf *conf); /* NULL is fine */
 bool conf_script_same(const struct conf_script *a, const struct conf_script *b);
 
 void conf_script_free(struct conf_script *script); /* NULL is fine */
+
+/* May this script run, as far as the configuration tells? */
+bool conf_script_wanted(const struct conf *conf, const struct conf_script *s);
+
+/*
+ * Add a script of the MQTT dialect that a command names: `path` is absolute.
+ * Its name is the file's without .lua; settings are the defaults. ERR_EXISTS:
+ * a script of that name or file is there. ERR_RANGE: a name that is none.
+ */
+int conf_add_command(struct conf *conf, const char *path,
+		     uint32_t place) must_check;
+
+/* Take over the passwords of another configuration, so that redact.h knows
+ * them too. The CONF_SECRETS'th is the last. */
+void conf_learn_secrets(struct conf *conf, const struct conf *other);
+
+/* Do two paths lead to the same file, or are they equal? */
+bool conf_same_file(const char *a, const char *b);
+
+/* The script of that file (the same one on disk), or NULL. */
+struct conf_script *conf_find_file(const struct conf *conf, const char *path);
 
 #endif

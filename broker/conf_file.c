@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "broker/conf.h"
+#include "broker/conf_mqtt.h"
 #include "broker/yaml.h"
 
 /* The directory of `path`, absolute, without a slash at its end. */
@@ -94,6 +94,15 @@ int conf_load(const char *path, struct conf **out, struct buf *error)
 	else
 		rc = conf_parse(path, (const char *)dir.p, buf_slice(&text),
 				out, error);
+	if (*out) {
+		rc = conf_find_scripts(*out, (const char *)dir.p, error);
+		if (rc == ERR_NOMEM)
+			buf_addf(error, "%s: out of memory", path);
+		if (rc < 0) {
+			conf_free(*out);
+			*out = NULL;
+		}
+	}
 	buf_fini(&text);
 	buf_fini(&dir);
 	return rc;
@@ -119,6 +128,8 @@ void conf_script_free(struct conf_script *script)
 	list_free(&script->subscribe);
 	buf_fini(&script->config);
 	free(script->name);
+	free(script->file);
+	free(script->root);
 	free(script);
 }
 
@@ -137,6 +148,8 @@ void conf_free(struct conf *conf)
 	free(conf->data_dir);
 	free(conf->data_store);
 	free(conf->worker);
+	free(conf->gateway);
+	conf_mqtt_fini(&conf->mqtt);
 	free(conf->file);
 	free(conf);
 }

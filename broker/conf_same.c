@@ -30,13 +30,20 @@ static bool same_grants(const struct conf_grants *a,
 	       same_grant(&a->providers, &b->providers);
 }
 
+static bool same_path(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
 bool conf_script_same(const struct conf_script *a, const struct conf_script *b)
 {
 	for (int i = 0; i < CODE_COUNT; i++)
 		if (a->on_error[i] != b->on_error[i])
 			return false;
-	return strcmp(a->name, b->name) == 0 && a->priority == b->priority &&
-	       a->workers == b->workers && a->concurrency == b->concurrency &&
+	return strcmp(a->name, b->name) == 0 && a->dialect == b->dialect &&
+	       same_path(a->file, b->file) && same_path(a->root, b->root) &&
+	       a->priority == b->priority && a->workers == b->workers &&
+	       a->concurrency == b->concurrency &&
 	       a->timeout_ms == b->timeout_ms && a->memory == b->memory &&
 	       a->globals_script == b->globals_script &&
 	       same_grants(&a->grants, &b->grants) &&

@@ -150,8 +150,8 @@ static int read_on_error(struct conf_reader *r, const struct conf_key *key,
 	return rc;
 }
 
-static int read_config(struct conf_reader *r, const struct conf_key *key,
-		       const struct yaml_node *node, void *field)
+int conf_read_config(struct conf_reader *r, const struct conf_key *key,
+		     const struct yaml_node *node, void *field)
 {
 	struct buf *out = field;
 
@@ -163,37 +163,54 @@ static int read_config(struct conf_reader *r, const struct conf_key *key,
 
 #define AT(member) offsetof(struct conf_script, member)
 
+/* What both dialects have. */
+#define COMMON_KEYS                                                            \
+	CONF_KEY("enabled", conf_read_bool, AT(enabled)),                      \
+		CONF_KEY("priority", conf_read_int, AT(priority)),             \
+		CONF_KEY("workers", conf_read_count, AT(workers), .min = 1,    \
+			 .max = 64),                                           \
+		CONF_KEY("concurrency", conf_read_count, AT(concurrency),      \
+			 .min = 1, .max = 1024),                               \
+		CONF_KEY("timeout", conf_read_duration, AT(timeout_ms),        \
+			 .min = 1, .max = 3600000),                            \
+		CONF_KEY("memory", conf_read_size, AT(memory), .min = 1 << 20, \
+			 .max = 16ull << 30),                                  \
+		CONF_KEY("on_error", read_on_error, AT(on_error), .max = 1)
+
 static const struct conf_key script_table[] = {
-	CONF_KEY("enabled", conf_read_bool, AT(enabled)),
-	CONF_KEY("priority", conf_read_int, AT(priority)),
-	CONF_KEY("workers", conf_read_count, AT(workers), .min = 1, .max = 64),
-	CONF_KEY("concurrency", conf_read_count, AT(concurrency), .min = 1,
-		 .max = 1024),
-	CONF_KEY("timeout", conf_read_duration, AT(timeout_ms), .min = 1,
-		 .max = 3600000),
-	CONF_KEY("memory", conf_read_size, AT(memory), .min = 1 << 20,
-		 .max = 16ull << 30),
-	CONF_KEY("on_error", read_on_error, AT(on_error), .max = 1),
+	COMMON_KEYS,
 	CONF_KEY("globals", conf_read_either, AT(globals_script),
 		 .words = {"event", "script"}),
 	CONF_KEY("grants", read_grants, AT(grants)),
 	CONF_KEY("subscribe", read_patterns, AT(subscribe)),
-	CONF_KEY("config", read_config, AT(config)),
+	CONF_KEY("config", conf_read_config, AT(config)),
 };
-
-#undef AT
 
 static const struct conf_keys script_keys = {"a script", true, script_table,
 					     COUNT(script_table)};
 
-static struct conf_script *script_new(struct slice name, uint32_t line)
+static const struct conf_key mqtt_table[] = {
+	CONF_KEY("file", conf_read_path, AT(file), .min = 1, .max = 2048),
+	COMMON_KEYS,
+	CONF_KEY("grants", read_grants, AT(grants)),
+	CONF_KEY("config", conf_read_config, AT(config)),
+};
+
+static const struct conf_keys mqtt_keys = {"a script of mqtt", false,
+					   mqtt_table, COUNT(mqtt_table)};
+
+#undef AT
+
+static struct conf_script *script_new(enum dialect dialect, struct slice name)
 {
 	struct conf_script *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
-	s->line = line;
-	s->workers = s->concurrency = 1;
+	s->dialect = dialect;
+	s->enabled = dialect == DIALECT_MQTT;
+	s->workers = 1;
+	s->concurrency = dialect == DIALECT_HTTP;
 	s->timeout_ms = 5000;
 	s->memory = 64 << 20;
 	buf_add_byte(&s->config, 0x80); /* an empty map */
@@ -204,8 +221,23 @@ static struct conf_script *script_new(struct slice name, uint32_t line)
 	return s;
 }
 
-/* A name becomes a directory's and appears in logs and error texts. */
-static bool name_ok(struct slice name)
+struct conf_script *conf_add_script(struct conf *conf, enum dialect dialect,
+				    struct slice name)
+{
+	struct conf_script **grown, *s;
+
+	grown = realloc(conf->scripts,
+			(conf->nscripts + 1) * sizeof(struct conf_script *));
+	if (!grown)
+		return NULL;
+	conf->scripts = grown;
+	s = script_new(dialect, name);
+	if (s)
+		grown[conf->nscripts++] = s;
+	return s;
+}
+
+bool conf_name_ok(struct slice name)
 {
 	size_t i;
 
@@ -236,22 +268,35 @@ static int check_script(struct conf_reader *r, const struct conf_script *s,
 			       "concurrency: 1");
 }
 
-static int read_script(struct conf_reader *r, const struct yaml_node *node,
-		       struct conf_script **out)
+static int read_script(struct conf_reader *r, struct conf *conf,
+		       enum dialect dialect, const struct yaml_node *node)
 {
+	struct conf_script *s;
 	int rc;
 
-	if (!name_ok(node->key->text))
+	if (!conf_name_ok(node->key->text))
 		return conf_unexpected(r, "scripts", node->key,
 				       "a name of 1 to 64 bytes without '/', "
 				       "'..' and control characters");
-	*out = script_new(node->key->text, node->key->line);
-	if (!*out)
+	s = conf_add_script(conf, dialect, node->key->text);
+	if (!s)
 		return ERR_NOMEM;
+	s->line = node->key->line;
+	s->origin = CONF_NAMED;
+	if (dialect == DIALECT_MQTT) {
+		rc = conf_is_null(node) ? 0
+					: conf_read_map(r, &mqtt_keys, node, s);
+		if (rc == 0 && !s->file)
+			rc = conf_wrong(r, node->key,
+					"scripts.%s: file is missing, "
+					"expected the path of a .lua file",
+					s->name);
+		return rc;
+	}
 	if (conf_is_null(node))
 		return 0;
-	rc = conf_read_map(r, &script_keys, node, *out);
-	return rc < 0 ? rc : check_script(r, *out, node);
+	rc = conf_read_map(r, &script_keys, node, s);
+	return rc < 0 ? rc : check_script(r, s, node);
 }
 
 static int order(const void *pa, const void *pb)
@@ -259,32 +304,50 @@ static int order(const void *pa, const void *pb)
 	const struct conf_script *a = *(struct conf_script *const *)pa;
 	const struct conf_script *b = *(struct conf_script *const *)pb;
 
+	if (a->dialect != b->dialect)
+		return a->dialect < b->dialect ? -1 : 1;
 	if (a->priority != b->priority)
 		return a->priority < b->priority ? -1 : 1;
+	if (a->origin != b->origin)
+		return a->origin < b->origin ? -1 : 1;
+	if (a->place != b->place)
+		return a->place < b->place ? -1 : 1;
 	return strcmp(a->name, b->name);
 }
 
-static int read_scripts(struct conf_reader *r, const struct conf_key *key,
-			const struct yaml_node *node, void *field)
+void conf_order(struct conf *conf)
 {
-	struct conf *conf = field;
+	if (conf->nscripts)
+		qsort(conf->scripts, conf->nscripts, sizeof(*conf->scripts),
+		      order);
+}
+
+static int read_scripts(struct conf_reader *r, const struct conf_key *key,
+			const struct yaml_node *node, struct conf *conf,
+			enum dialect dialect)
+{
 	const struct yaml_node *it;
 	int rc = 0;
 
 	if (node->kind != YAML_MAP)
 		return conf_unexpected(r, key->name, node,
 				       "a map from name to settings");
-	if (node->n == 0)
-		return 0;
-	conf->scripts = calloc(node->n, sizeof(*conf->scripts));
-	if (!conf->scripts)
-		return ERR_NOMEM;
 	for (it = node->child; it && rc == 0; it = it->next)
-		rc = read_script(r, it, &conf->scripts[conf->nscripts++]);
-	if (rc == 0)
-		qsort(conf->scripts, conf->nscripts, sizeof(*conf->scripts),
-		      order);
+		rc = read_script(r, conf, dialect, it);
 	return rc;
+}
+
+static int read_plugin_scripts(struct conf_reader *r,
+			       const struct conf_key *key,
+			       const struct yaml_node *node, void *field)
+{
+	return read_scripts(r, key, node, field, DIALECT_HTTP);
+}
+
+int conf_read_mqtt_scripts(struct conf_reader *r, const struct conf_key *key,
+			   const struct yaml_node *node, void *field)
+{
+	return read_scripts(r, key, node, field, DIALECT_MQTT);
 }
 
 static const struct conf_key plugin_table[] = {
@@ -294,7 +357,7 @@ static const struct conf_key plugin_table[] = {
 		 offsetof(struct conf, plugin_priority)),
 	CONF_KEY("dir", conf_read_path, offsetof(struct conf, script_dir),
 		 .min = 0, .max = 4096),
-	CONF_KEY("scripts", read_scripts, 0),
+	CONF_KEY("scripts", read_plugin_scripts, 0),
 };
 
 static const struct conf_keys plugin_keys = {"luaplugin", true, plugin_table,

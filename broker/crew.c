@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crew: handing out runs (crew_submit, on_room), and keeping workers alive
- * (on_dead, on_restart).
+ * (on_dead, on_restart). How a worker gets its script: crew_load.c.
  */
 #include "broker/crew.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "broker/crew_load.h"
 #include "lib/log.h"
-#include "proto/unpack.h"
 
 enum { RESTART_MIN_MS = 100, RESTART_MAX_MS = 30000 };
 
@@ -75,6 +75,9 @@ static struct run *dequeue(struct crew *crew)
 
 static bool broken(const struct crew *crew)
 {
+	if (crew->script->dialect == DIALECT_MQTT && crew->told &&
+	    !crew->hooks_known)
+		return true; /* given up until it loads */
 	return crew->script->state == SCRIPT_UNAVAILABLE || crew->stopping ||
 	       (crew->deaths >= CREW_BREAKER && crew->serving == 0);
 }
@@ -112,80 +115,24 @@ bool crew_withdraw(struct crew *crew, struct run *run)
 	return true;
 }
 
-static void on_room(struct child *c, void *arg)
+void crew_hand_out(struct crew *crew, struct child *c)
 {
-	struct crew *crew = arg;
-
 	while (crew->nqueue &&
 	       has_room(c, container_of(crew->queue.next, struct run, node)))
 		child_send(c, dequeue(crew));
 }
 
-static void fail_queue(struct crew *crew, enum code code, const char *message)
+static void on_room(struct child *c, void *arg)
+{
+	crew_hand_out(arg, c);
+}
+
+void crew_fail_queue(struct crew *crew, enum code code, const char *message)
 {
 	size_t n = crew->nqueue; /* what `done` submits anew waits its turn */
 
 	while (n-- && crew->nqueue)
 		fail_run(dequeue(crew), code, message);
-}
-
-/* ---- loading ----------------------------------------------------------- */
-
-static void tell(struct crew *crew, struct slice why)
-{
-	if (crew->told)
-		return;
-	crew->told = true;
-	crew->ops->on_loaded(crew->arg, crew, why);
-}
-
-/* The first worker's verdict counts: the sources do not change. */
-static void refuse_script(struct crew *crew, struct slice error)
-{
-	struct slice text = slice_str("the script does not load"), value;
-	struct script *s = crew->script;
-
-	if (map_find(error, "message", &value)) {
-		struct cursor c = cursor_of(value);
-
-		value = cursor_text(&c);
-		if (!c.error)
-			text = value;
-	}
-	s->state = SCRIPT_UNAVAILABLE;
-	if (!s->why)
-		s->why = strndup((const char *)text.p, text.n);
-	tell(crew, text);
-	fail_queue(crew, CODE_UNAVAILABLE,
-		   s->why ? s->why : "the script does not load");
-}
-
-static void load(struct crew *crew, struct child *c)
-{
-	const struct conf_script *conf = crew->script->conf;
-
-	child_load(c, buf_slice(&crew->load), (unsigned)conf->concurrency,
-		   conf->timeout_ms, crew->conf->load_timeout_ms);
-}
-
-static void on_ready(struct child *c, void *arg)
-{
-	load(arg, c);
-}
-
-static void on_loaded(struct child *c, void *arg, const struct slice *error)
-{
-	struct crew *crew = arg;
-
-	if (error) {
-		refuse_script(crew, *error);
-		child_kill(c, "unloaded");
-		return;
-	}
-	crew->serving++;
-	crew->script->state = SCRIPT_READY;
-	tell(crew, slice_of(NULL, 0));
-	on_room(c, crew);
 }
 
 /* ---- life and death ---------------------------------------------------- */
@@ -199,12 +146,12 @@ static void employ(struct crew *crew, unsigned at)
 	crew->workers[at] = c;
 	if (!c) { /* none could be started: as bad as one that died */
 		if (++crew->deaths >= CREW_BREAKER)
-			tell(crew, slice_str("no worker can be started"));
+			crew_tell(crew, slice_str("no worker can be started"));
 		return;
 	}
 	child_adopt(c, &child_ops, crew);
 	if (c->state == CHILD_SPARE)
-		load(crew, c);
+		crew_load(c, crew);
 }
 
 static void fill(struct crew *crew)
@@ -275,8 +222,8 @@ static void replace(struct crew *crew)
 		wheel_start(crew->wheel, &crew->restart, ms);
 	/* Last: the end of an old generation's last event frees its crew. */
 	if (broken(crew))
-		fail_queue(crew, CODE_UNAVAILABLE,
-			   "the script's workers only end");
+		crew_fail_queue(crew, CODE_UNAVAILABLE,
+				"the script's workers only end");
 }
 
 static void on_dead(struct child *c, void *arg, const struct child_death *death)
@@ -289,6 +236,8 @@ static void on_dead(struct child *c, void *arg, const struct child_death *death)
 			crew->workers[i] = NULL;
 			crew->restarts[i]++;
 		}
+	if (c->load.serial && !c->kept)
+		crew->ops->on_over(crew->arg, c->load.serial);
 	crew->serving = 0;
 	for (unsigned i = 0; i < crew->nworkers; i++)
 		if (crew->workers[i] &&
@@ -299,13 +248,16 @@ static void on_dead(struct child *c, void *arg, const struct child_death *death)
 		describe(crew, c, death);
 		/* Never loaded: do not keep the start waiting for ever. */
 		if (crew->deaths >= CREW_BREAKER)
-			tell(crew, slice_str("its workers only end"));
+			crew_tell(crew, slice_str("its workers only end"));
+		else if (strcmp(death->cause, "load_timeout") == 0)
+			crew_tell(crew, slice_str("it was not loaded within "
+						  "load_timeout"));
 		crew->ops->on_dead(crew->arg, crew, c);
 		replace(crew);
 		return;
 	}
 	/* What was handed back finds no other worker any more. */
-	fail_queue(crew, CODE_SHUTTING_DOWN, "pinfold is stopping");
+	crew_fail_queue(crew, CODE_SHUTTING_DOWN, "pinfold is stopping");
 	crew->ops->on_dead(crew->arg, crew, c);
 }
 
@@ -325,8 +277,8 @@ static void on_log(struct child *c, void *arg, const struct rpc *record)
 }
 
 static const struct child_ops child_ops = {
-	.on_ready = on_ready,
-	.on_loaded = on_loaded,
+	.on_ready = crew_load,
+	.on_loaded = crew_loaded,
 	.on_call = on_call,
 	.on_log = on_log,
 	.on_room = on_room,
@@ -372,7 +324,7 @@ void crew_stop(struct crew *crew)
 {
 	crew->stopping = true;
 	wheel_stop(&crew->restart);
-	fail_queue(crew, CODE_SHUTTING_DOWN, "pinfold is stopping");
+	crew_fail_queue(crew, CODE_SHUTTING_DOWN, "pinfold is stopping");
 	for (unsigned i = 0; i < crew->nworkers; i++)
 		if (crew->workers[i])
 			child_kill(crew->workers[i], CHILD_STOPPED);

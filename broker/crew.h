@@ -18,11 +18,25 @@ enum {
 	CREW_AHEAD = 64,   /* runs sent to a worker beyond its lanes */
 	CREW_QUEUE = 1024, /* runs that may wait */
 	CREW_QUEUE_BYTES = 64 << 20,
-	CREW_BREAKER = 5, /* deaths in a row */
+	CREW_BREAKER = 5,  /* deaths in a row */
+	CREW_LANES = 1024, /* of all its workers */
+};
+
+struct crew_ops;
+
+/* A loading whose effects are under way. */
+struct crew_load {
+	void *child; /* struct child; NULL: it has died */
+	struct crew *crew;
+	const struct crew_ops *ops;
+	void *arg;
+	unsigned lanes;
+	uint64_t serial;
 };
 
 struct crew_ops {
-	/* A question of a worker about `run` (NULL: while loading). */
+	/* A question of a worker about `run`; child_loading(run): while it
+	 * loads. */
 	int (*on_call)(void *arg, struct crew *crew, struct child *c,
 		       struct run *run, const struct rpc *question);
 	/* A log record of a worker. */
@@ -31,6 +45,15 @@ struct crew_ops {
 	/* The script was loaded by a first worker (why empty), or cannot be:
 	 * why is the error's text. Once. */
 	void (*on_loaded)(void *arg, struct crew *crew, struct slice why);
+	/* Commit the effects of a loading (run &c->load): exactly one later
+	 * crew_applied(), or an error as in chain.h. NULL: nothing of it is
+	 * committed (a trial). */
+	int (*on_effects)(void *arg, struct crew *crew, struct crew_load *load,
+			  struct slice effects);
+	/* A loading has ended, well or not: what it put ahead may go. */
+	void (*on_over)(void *arg, uint64_t serial);
+	/* After on_loaded: script->hooks has changed. May be NULL. */
+	void (*on_hooks)(void *arg, struct crew *crew);
 	/* A worker that is locked and has no script, or NULL. */
 	struct child *(*spawn)(void *arg, struct crew *crew);
 	/* A worker's memory may go back. */
@@ -50,6 +73,7 @@ struct crew {
 	size_t nqueue, queue_bytes;
 	struct buf load;    /* the load request's map */
 	bool told;	    /* on_loaded was called */
+	bool hooks_known;   /* a worker has said them */
 	bool stopping;	    /* no worker is replaced any more */
 	unsigned deaths;    /* in a row, without a good answer */
 	uint64_t *restarts; /* of each place in workers */
@@ -78,6 +102,9 @@ void crew_stop(struct crew *crew);
 
 /* Kill one after the other so that fresh ones come. */
 void crew_restart(struct crew *crew);
+
+/* The effects of a loading are committed (OK) or refused. Frees it. */
+void crew_applied(struct crew_load *load, int status);
 
 bool crew_idle(const struct crew *crew); /* no worker process is left */
 void crew_free(struct crew *crew);	 /* idle ones only */

@@ -73,10 +73,10 @@ static int allowed(const struct effects_ctx *ctx, const struct effects_run *run,
 {
 	enum grant kind = needs[e->effect];
 
-	if (!grants_allow(run->grants, kind, e->name))
+	if (!grants_use(run->grants, kind, e->name))
 		return ERR_DENIED;
 	if (e->effect == EFFECT_ARTIFACT_RENAME &&
-	    !grants_allow(run->grants, kind, e->value))
+	    !grants_use(run->grants, kind, e->value))
 		return ERR_DENIED;
 	if (kind == GRANT_KV_WRITE && !kv_key_ok(ctx->kv, e->name))
 		return ERR_RANGE;
@@ -89,26 +89,18 @@ static int allowed(const struct effects_ctx *ctx, const struct effects_run *run,
 static int examine(const struct effects_ctx *ctx, const struct effects_run *run,
 		   struct slice seq, size_t *nartifacts)
 {
-	struct effect_view e = {.effect = EFFECT_COUNT};
-	uint32_t n = 0;
-	size_t at = 0;
+	struct effects_walk walk = {.seq = seq,
+				    .max = ctx->max_effects,
+				    .max_bytes = ctx->max_bytes};
+	struct effect_view e;
 	int r;
 
-	uint64_t max = ctx->max_effects ? ctx->max_effects : PROTO_MAX_EFFECTS;
-	uint64_t bytes =
-		ctx->max_bytes ? ctx->max_bytes : PROTO_MAX_EFFECT_BYTES;
-
 	*nartifacts = 0;
-	/* The worker counts keys and values; packing adds a little to each. */
-	if (seq.n > bytes + max * EFFECTS_PACKING)
-		return explain(run, &e, ERR_FORMAT);
-	while ((r = effects_next(seq, &at, &e)) > 0) {
+	while ((r = effects_walk(&walk, &e)) > 0) {
 		*nartifacts += is_artifact(e.effect);
-		if (++n > max)
-			return explain(run, &e, ERR_FORMAT);
 		r = allowed(ctx, run, &e);
 		if (r < 0)
-			return explain(run, &e, r);
+			break;
 	}
 	return r < 0 ? explain(run, &e, r) : OK;
 }

@@ -67,11 +67,20 @@ struct effect_view {
 int effects_next(struct slice seq, size_t *at,
 		 struct effect_view *out) must_check;
 
+/* A walk over what is not known to be within the limits. */
+struct effects_walk {
+	struct slice seq;
+	uint64_t max, max_bytes; /* as in effects_ctx */
+	uint64_t n;		 /* how many there were so far */
+	size_t at;
+};
+
 /*
- * The whole sequence, with the limits of proto.h: ERR_FORMAT also for too
- * many effects or bytes. *n (may be NULL): how many.
+ * As effects_next(), but ERR_FORMAT also when there are too many or they have
+ * too many bytes. The worker counts keys and values only: EFFECTS_PACKING is
+ * allowed for each on top of max_bytes.
  */
-int effects_check(struct slice seq, uint32_t *n) must_check;
+int effects_walk(struct effects_walk *w, struct effect_view *out) must_check;
 
 const char *effect_name(enum effect effect);
 

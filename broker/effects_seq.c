@@ -153,20 +153,17 @@ int effects_next(struct slice seq, size_t *at, struct effect_view *out)
 	return decode(slice_of(rest.p, n), out);
 }
 
-int effects_check(struct slice seq, uint32_t *n)
+int effects_walk(struct effects_walk *w, struct effect_view *out)
 {
-	struct effect_view e;
-	uint32_t count = 0;
-	size_t at = 0;
+	uint64_t max = w->max ? w->max : PROTO_MAX_EFFECTS;
+	uint64_t bytes = w->max_bytes ? w->max_bytes : PROTO_MAX_EFFECT_BYTES;
 	int r;
 
-	if (seq.n >
-	    PROTO_MAX_EFFECT_BYTES + PROTO_MAX_EFFECTS * EFFECTS_PACKING)
+	*out = (struct effect_view){.effect = EFFECT_COUNT};
+	if (w->seq.n > bytes + max * EFFECTS_PACKING)
 		return ERR_FORMAT;
-	while ((r = effects_next(seq, &at, &e)) > 0)
-		if (++count > PROTO_MAX_EFFECTS)
-			return ERR_FORMAT;
-	if (n)
-		*n = count;
+	r = effects_next(w->seq, &w->at, out);
+	if (r > 0 && ++w->n > max)
+		return ERR_FORMAT;
 	return r;
 }

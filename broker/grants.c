@@ -5,6 +5,7 @@
  */
 #include "broker/grants.h"
 
+#include "broker/learn.h"
 #include "lib/err.h"
 
 bool grants_allow(const struct grants *g, enum grant kind, struct slice name)
@@ -21,10 +22,19 @@ bool grants_allow(const struct grants *g, enum grant kind, struct slice name)
 	return false;
 }
 
+bool grants_use(const struct grants *g, enum grant kind, struct slice name)
+{
+	bool allowed = grants_allow(g, kind, name);
+
+	if (allowed && g && g->learn)
+		learn_note(g->learn, kind, name);
+	return allowed;
+}
+
 const char *grant_name(enum grant kind)
 {
 	static const char *const names[GRANT_COUNT] = {
-		"kv.read", "kv.write", "bus", "artifacts", "data"};
+		"kv.read", "kv.write", "bus", "artifacts", "data", "providers"};
 
 	return kind < GRANT_COUNT ? names[kind] : "unknown";
 }

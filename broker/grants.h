@@ -17,10 +17,14 @@ enum grant {
 	GRANT_BUS, /* names to emit */
 	GRANT_ARTIFACTS,
 	GRANT_DATA,
+	GRANT_PROVIDERS, /* servers, see call_provider.c */
 	GRANT_COUNT,
 };
 
+struct learn;
+
 struct grants {
+	struct learn *learn; /* notes what is used (learn.h), or NULL */
 	struct grant_list {
 		const struct slice *prefix; /* borrowed; the owner of the
 					     * grants keeps them */
@@ -32,7 +36,10 @@ struct grants {
 /* NULL grants everything. */
 bool grants_allow(const struct grants *g, enum grant kind, struct slice name);
 
-/* "kv.read", "kv.write", "bus", "artifacts", "data". */
+/* The same for what is about to be done: if it may be, it is noted. */
+bool grants_use(const struct grants *g, enum grant kind, struct slice name);
+
+/* "kv.read", "kv.write", "bus", "artifacts", "data", "providers". */
 const char *grant_name(enum grant kind);
 
 #endif

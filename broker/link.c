@@ -5,10 +5,14 @@
  */
 #include "broker/link.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
-enum { KEEP_OUT = 256 << 10, READ_MORE = 64 << 10, MUTE_MS = 1000 };
+enum { KEEP_OUT = 256 << 10, READ_MORE = 64 << 10 };
+enum { MUTE_MS = 1000, PART_MS = 10 };
 
 static void end(struct link *l, enum link_end why)
 {
@@ -21,9 +25,24 @@ static void end(struct link *l, enum link_end why)
 	l->ops->on_end(l->arg, why);
 }
 
+static bool to_read(const struct link *l)
+{
+	struct pollfd p = {.events = POLLIN};
+
+	return uv_fileno((const uv_handle_t *)&l->pipe, &p.fd) == 0 &&
+	       poll(&p, 1, 0) > 0;
+}
+
 static void on_stuck(struct wheel_timer *t)
 {
-	end(container_of(t, struct link, stuck), LINK_STUCK);
+	struct link *l = container_of(t, struct link, stuck);
+
+	if (!l->shut)
+		end(l, LINK_STUCK);
+	else if (link_unread(l) || to_read(l))
+		wheel_start(l->wheel, t, PART_MS);
+	else
+		end(l, LINK_EOF);
 }
 
 static void on_partial(struct wheel_timer *t)
@@ -83,6 +102,11 @@ static void take(struct link *l, const uint8_t *p, size_t n)
 	size_t used;
 
 	turn_tick(l->turn);
+	if (l->parting) {
+		if (l->shut)
+			return;
+		turn_later(l->turn, &l->flush);
+	}
 	if (l->in.n == 0) { /* straight from the scratch buffer */
 		used = deliver(l, slice_of(p, n));
 		if (!l->ended && !l->closing && used < n)
@@ -156,6 +180,23 @@ static void peer_gone(struct link *l)
 	wheel_start(l->wheel, &l->stuck, MUTE_MS);
 }
 
+/* All is written that will be. */
+static void finished(struct link *l)
+{
+	uv_os_fd_t fd;
+
+	if (!l->parting || l->half ||
+	    uv_fileno((const uv_handle_t *)&l->pipe, &fd) < 0) {
+		end(l, LINK_EOF);
+		return;
+	}
+	if (to_read(l))
+		return; /* take() or on_eof() comes */
+	(void)shutdown(fd, SHUT_WR);
+	l->mute = l->shut = true;
+	wheel_start(l->wheel, &l->stuck, PART_MS);
+}
+
 static void send_rest(struct link *l);
 
 static void on_written(uv_write_t *req, int status)
@@ -174,7 +215,7 @@ static void on_written(uv_write_t *req, int status)
 	else if (l->out.n > 0)
 		send_rest(l);
 	else if (l->finishing)
-		end(l, LINK_EOF);
+		finished(l);
 }
 
 /* The kernel's buffer is full: libuv goes on when it empties. */
@@ -213,7 +254,7 @@ static void on_flush(struct turn_task *task)
 		return;
 	if (l->out.n == 0) {
 		if (l->finishing)
-			end(l, LINK_EOF);
+			finished(l);
 		return;
 	}
 	bytes = uv_buf_init((char *)l->out.p, (unsigned)l->out.n);
@@ -229,7 +270,7 @@ static void on_flush(struct turn_task *task)
 	if (n > 0 && (size_t)n == l->out.n) {
 		buf_reset(&l->out, KEEP_OUT);
 		if (l->finishing)
-			end(l, LINK_EOF);
+			finished(l);
 		return;
 	}
 	buf_consume(&l->out, n > 0 ? (size_t)n : 0);
@@ -269,6 +310,23 @@ size_t link_backlog(const struct link *l)
 	return l->out.n + uv_stream_get_write_queue_size(stream);
 }
 
+bool link_unread(const struct link *l)
+{
+	uv_os_fd_t fd;
+	int bytes = 0;
+
+	return link_backlog(l) > 0 ||
+	       (uv_fileno((const uv_handle_t *)&l->pipe, &fd) == 0 &&
+		ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0);
+}
+
+void link_cut(struct link *l)
+{
+	l->overrun = true;
+	if (!l->ended && !l->closing)
+		turn_later(l->turn, &l->flush);
+}
+
 struct buf *link_out(struct link *l)
 {
 	if (l->ended || l->closing || l->overrun || l->mute)
@@ -286,6 +344,12 @@ void link_finish(struct link *l)
 	l->finishing = true;
 	if (!l->ended && !l->closing)
 		turn_later(l->turn, &l->flush);
+}
+
+void link_part(struct link *l)
+{
+	l->parting = true;
+	link_finish(l);
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -62,7 +62,8 @@ struct link {
 	struct buf sending; /* what the kernel did not take */
 	uv_write_t write;
 	struct wheel_timer stuck, partial;
-	bool writing, overrun, half, finishing, mute, ended, closing, closed;
+	bool writing, overrun, half, finishing, parting, shut, mute;
+	bool ended, closing, closed;
 };
 
 /* Prepare the handle; then uv_accept() or link_open_fd(), then link_start().
@@ -82,8 +83,22 @@ struct buf *link_out(struct link *l);
 /* Bytes that wait to be taken by the kernel. */
 size_t link_backlog(const struct link *l);
 
+/* Is there anything that the peer itself has not read yet? */
+bool link_unread(const struct link *l);
+
+/* on_end(LINK_STUCK) at the end of this turn. */
+void link_cut(struct link *l);
+
 /* Nothing more will be appended: on_end(LINK_EOF) when all of it is written. */
 void link_finish(struct link *l);
+
+/*
+ * The same for a peer that may still be sending: one whose write fails might
+ * never read what it was told. What has arrived is handed out, and answered,
+ * first; then our side is shut down, and what comes is thrown away, until the
+ * peer has read all or has closed; for how long, the owner decides.
+ */
+void link_part(struct link *l);
 
 /* Close; what was appended is written first if the socket takes it at once.
  * on_closed comes later, once; nothing else does. Calling twice is once. */

@@ -120,9 +120,10 @@ static void on_dead(struct child *c, void *arg, const struct child_death *death)
 	warm_later(n);
 }
 
-static void on_loaded(struct child *c, void *arg, const struct slice *error)
+static int on_loaded(struct child *c, void *arg, struct slice map, bool failed)
 {
-	(void)c, (void)arg, (void)error; /* a spare is never loaded */
+	(void)c, (void)arg, (void)map, (void)failed;
+	return ERR_FORMAT; /* a spare is never loaded */
 }
 
 static void on_room(struct child *c, void *arg)

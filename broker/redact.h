@@ -35,6 +35,14 @@ void redacted_fini(struct redacted *r);
 /* The secrets in plain text, alone; appends to out. */
 void redact_text(struct slice text, struct buf *out);
 
+/*
+ * For log_filter(): `arg` is a struct conf_list of passwords. True when one of
+ * them stands in the text; `out` then has it without any. Words of less than
+ * REDACT_LEAST bytes are not looked for: they would be everywhere.
+ */
+enum { REDACT_LEAST = 4 };
+bool redact_known(void *arg, struct slice text, struct buf *out);
+
 /* Does the name of a field say that its value is a secret? */
 bool redact_name(struct slice name);
 

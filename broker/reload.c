@@ -16,6 +16,12 @@ struct override {
 	char name[CONF_NAME_MAX + 1];
 };
 
+struct loaded_path {
+	struct list node;
+	uint32_t place;
+	char path[2048];
+};
+
 struct reload {
 	struct broker *broker;
 	struct conf *conf; /* the new file; its scripts are taken out of it */
@@ -74,6 +80,82 @@ void reload_forget_overrides(struct broker *b)
 
 	while ((node = list_pop(&b->overrides)))
 		free(container_of(node, struct override, node));
+	while ((node = list_pop(&b->commands)))
+		free(container_of(node, struct loaded_path, node));
+}
+
+static struct loaded_path *find_path(struct broker *b, const char *path)
+{
+	list_each(node, next, &b->commands)
+	{
+		struct loaded_path *p =
+			container_of(node, struct loaded_path, node);
+
+		if (conf_same_file(p->path, path))
+			return p;
+	}
+	return NULL;
+}
+
+int reload_command(struct broker *b, const char *path)
+{
+	size_t n = strlen(path);
+	struct loaded_path *p;
+
+	if (find_path(b, path))
+		return OK;
+	if (n >= sizeof(p->path) || n < 6 || strcmp(path + n - 4, ".lua") != 0)
+		return ERR_RANGE;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return ERR_NOMEM;
+	memcpy(p->path, path, n);
+	p->place = ++b->ncommands;
+	list_push(&b->commands, &p->node);
+	return OK;
+}
+
+bool reload_withdraw(struct broker *b, const char *path)
+{
+	struct loaded_path *p = find_path(b, path);
+
+	if (!p)
+		return false;
+	list_remove(&p->node);
+	free(p);
+	return true;
+}
+
+/* What commands have named comes to what the file says. */
+static int add_commands(struct reload *r)
+{
+	list_each(node, next, &r->broker->commands)
+	{
+		struct loaded_path *p =
+			container_of(node, struct loaded_path, node);
+		struct conf_script *c = conf_find_file(r->conf, p->path);
+		int rc;
+
+		if (c) { /* also when it had been unloaded */
+			c->enabled = true;
+			rc = reload_override(r->broker, slice_str(c->name),
+					     true);
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		rc = conf_add_command(r->conf, p->path, p->place);
+		if (rc == ERR_EXISTS)
+			buf_addf(&r->error,
+				 "%s: there is another script of that name",
+				 p->path);
+		else if (rc == ERR_RANGE)
+			buf_addf(&r->error, "%s: its name is no script's",
+				 p->path);
+		if (rc < 0)
+			return rc;
+	}
+	return OK;
 }
 
 static bool wanted(struct broker *b, const struct conf *conf,
@@ -81,7 +163,9 @@ static bool wanted(struct broker *b, const struct conf *conf,
 {
 	struct override *o = find_override(b, slice_str(c->name));
 
-	return conf->plugin_enabled && (o ? o->enabled : c->enabled);
+	if (c->dialect == DIALECT_HTTP && !conf->plugin_enabled)
+		return false;
+	return o ? o->enabled : c->enabled;
 }
 
 /* ---- the plan ---------------------------------------------------------- */
@@ -106,12 +190,22 @@ static void refuse(struct reload_row *row, struct slice why)
 		  (int)why.n, (const char *)why.p);
 }
 
-/* Open the folder; start its workers when anything is new about it. */
+/* Is it the one that is meant? */
+static bool is_only(const struct reload *r, const struct conf_script *c)
+{
+	if (!r->only)
+		return false;
+	if (r->only[0] == '/')
+		return conf_find_file(r->conf, r->only) == c;
+	return strcmp(r->only, c->name) == 0;
+}
+
+/* Open the sources; start its workers when anything is new about it. */
 static int plan_script(struct reload *r, struct reload_row *row, size_t at)
 {
 	struct broker *b = r->broker;
 	struct conf_script *conf = r->conf->scripts[at];
-	bool forced = r->only && strcmp(r->only, row->name) == 0;
+	bool forced = is_only(r, conf);
 	struct buf why = {0};
 	struct script *s;
 	struct crew *crew;
@@ -158,14 +252,20 @@ static int plan_all(struct reload *r)
 		row->name = strdup(c->name);
 		if (!row->name)
 			return ERR_NOMEM;
+		row->path = c->file ? strdup(c->file) : NULL;
 		row->old = running(b, c->name);
 		r->n++;
-		if (r->only && row->old && strcmp(r->only, c->name) != 0)
+		if (r->only && row->old && !is_only(r, c))
 			row->verdict = RELOAD_KEPT;
 		else
 			rc = plan_script(r, row, i);
 	}
 	return rc;
+}
+
+static char *copy_path(const struct script *s)
+{
+	return s->conf->file ? strdup(s->conf->file) : NULL;
 }
 
 /* Scripts that run and are wanted no more: rows that say so. */
@@ -183,6 +283,7 @@ static int plan_removals(struct reload *r)
 			continue;
 		r->row[r->n] = (struct reload_row){
 			.name = strdup(old->scripts[i]->name),
+			.path = copy_path(old->scripts[i]),
 			.verdict = RELOAD_REMOVED,
 			.old = old->scripts[i]};
 		if (!r->row[r->n++].name)
@@ -237,6 +338,25 @@ static int switch_roster(struct reload *r)
 	return OK;
 }
 
+/* One script alone is reloaded with the settings that hold. */
+static int configure_gateway(struct reload *r)
+{
+	if (r->only)
+		return OK;
+	return gateway_configure(&r->broker->gateway,
+				 buf_slice(&r->conf->mqtt.providers));
+}
+
+static void free_rows(struct reload *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		free(r->row[i].name);
+		free(r->row[i].path);
+		free(r->row[i].why);
+	}
+	r->n = 0;
+}
+
 static void finish(struct reload *r)
 {
 	struct reload_result result = {r->row, r->n, buf_slice(&r->error)};
@@ -247,10 +367,7 @@ static void finish(struct reload *r)
 			  (int)r->error.n, (const char *)r->error.p);
 	if (r->done)
 		r->done(r->arg, &result);
-	for (size_t i = 0; i < r->n; i++) {
-		free(r->row[i].name);
-		free(r->row[i].why);
-	}
+	free_rows(r);
 	free(r->row);
 	free(r->only);
 	conf_free(r->conf);
@@ -263,7 +380,7 @@ static void abandon(struct reload *r)
 	for (size_t i = 0; i < r->n; i++)
 		if (r->row[i].new_)
 			discard(r->row[i].new_);
-	r->n = 0;
+	free_rows(r);
 }
 
 /* At the end of a turn: no crew is on the stack that could be freed. */
@@ -278,7 +395,7 @@ static void on_switch(struct turn_task *task)
 				discard(r->row[i].new_);
 				r->row[i].new_ = NULL;
 			}
-		if (switch_roster(r) < 0)
+		if (switch_roster(r) < 0 || configure_gateway(r) < 0)
 			buf_addf(&r->error, "no memory");
 	}
 	if (r->error.n)
@@ -328,7 +445,16 @@ static bool same_place(const struct conf *old, const struct conf *new_)
 	       same_text(old->control, new_->control) &&
 	       same_text(old->data_dir, new_->data_dir) &&
 	       same_text(old->data_store, new_->data_store) &&
-	       same_text(old->worker, new_->worker);
+	       same_text(old->worker, new_->worker) &&
+	       same_text(old->gateway, new_->gateway);
+}
+
+static bool same_mqtt(const struct conf_mqtt *old, const struct conf_mqtt *new_)
+{
+	return old->nulls_nil == new_->nulls_nil &&
+	       old->keep_state == new_->keep_state &&
+	       old->cache_ttl_ms == new_->cache_ttl_ms &&
+	       old->tables_bytes == new_->tables_bytes;
 }
 
 static bool same_numbers(const struct conf *old, const struct conf *new_)
@@ -347,7 +473,8 @@ static bool same_numbers(const struct conf *old, const struct conf *new_)
 
 static void warn_fixed(const struct conf *old, const struct conf *new_)
 {
-	if (!same_place(old, new_) || !same_numbers(old, new_))
+	if (!same_place(old, new_) || !same_numbers(old, new_) ||
+	    !same_mqtt(&old->mqtt, &new_->mqtt))
 		log_warn("reload", "only scripts and their settings change "
 				   "now; what else is new in the file needs a "
 				   "new start");
@@ -359,7 +486,11 @@ static int plan(struct reload *r)
 
 	if (rc < 0)
 		return rc == ERR_NOMEM ? rc : OK; /* told by `error` */
+	conf_learn_secrets(r->broker->conf, r->conf);
 	warn_fixed(r->broker->conf, r->conf);
+	rc = add_commands(r);
+	if (rc < 0)
+		return r->error.n ? OK : rc;
 	if ((rc = plan_all(r)) < 0)
 		return rc;
 	return plan_removals(r);

@@ -25,6 +25,7 @@ enum reload_verdict {
 
 struct reload_row {
 	char *name;
+	char *path; /* of a one-file script; else NULL */
 	enum reload_verdict verdict;
 	char *why; /* of RELOAD_REFUSED */
 	struct script *old, *new_;
@@ -42,8 +43,9 @@ struct reload_result {
 const char *reload_verdict_name(enum reload_verdict verdict);
 
 /*
- * Begin. `only`: reload just this script, even when nothing of it changed
- * (NULL: all that changed). `done` is called once, later. ERR_AGAIN: a reload
+ * Begin. `only`: reload just this script, even when nothing of it changed, by
+ * its name, or by the absolute path of a one-file script (NULL: all that
+ * changed). `done` is called once, later. ERR_AGAIN: a reload
  * is under way. ERR_ABSENT: no such script. ERR_NOMEM.
  */
 int reload_start(struct broker *b, const char *only,
@@ -54,7 +56,16 @@ int reload_start(struct broker *b, const char *only,
  * Takes effect with the next reload. ERR_NOMEM. */
 int reload_override(struct broker *b, struct slice name,
 		    bool enabled) must_check;
-void reload_forget_overrides(struct broker *b);
+void reload_forget_overrides(struct broker *b); /* and commands */
+
+/*
+ * script.load: from the next reload on, until the next start, there is a
+ * one-file script of this path, or it is enabled when the file has it. Twice
+ * is once. ERR_RANGE: the path is too long, or no .lua file's. ERR_NOMEM.
+ */
+int reload_command(struct broker *b, const char *path) must_check;
+/* The opposite; false: no command had named it. */
+bool reload_withdraw(struct broker *b, const char *path);
 
 /* A crew has told; true when it belonged to a reload. */
 bool reload_loaded(struct broker *b, struct crew *crew, struct slice why);

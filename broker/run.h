@@ -14,6 +14,8 @@
 #include "lib/slice.h"
 #include "proto/proto.h"
 
+enum { RUN_HEAD = 1024 }; /* what a run has around event, ops and extra */
+
 struct child;
 struct run;
 
@@ -32,9 +34,11 @@ struct outcome {
 	enum code code;		/* CODE_OK or why it failed */
 	struct slice message;	/* when it failed */
 	struct slice traceback; /* may be empty */
-	struct slice ops;	/* checked sequence of ops */
+	struct slice ops; /* checked sequence of ops; of an MQTT hook a checked
+			   * verdict (mods.h) that is not `next`, or empty */
 	uint32_t nops;
-	bool finish;	      /* the ops hold ctx.set_finish */
+	bool finish;	      /* the ops hold ctx.set_finish; there is a
+			       * verdict */
 	struct slice effects; /* unchecked sequence of effects */
 	struct child *child;  /* the worker that answered, or NULL */
 	uint64_t us;	      /* from its begin to its answer; 0: never begun */
@@ -71,5 +75,16 @@ struct run {
 	void (*done)(struct run *run, const struct outcome *outcome);
 	void *owner; /* the event, for calls about it */
 };
+
+/*
+ * Can a worker with `memory` bytes be given it? What arrives takes a few times
+ * its size while it grows, so: a quarter, and one message at most.
+ */
+static inline bool run_fits(const struct run *run, uint64_t memory)
+{
+	size_t size = run->event.n + run->ops.n + run->extra.n;
+
+	return size <= memory / 4 && size <= PROTO_MAX_INTERNAL - RUN_HEAD;
+}
 
 #endif

@@ -1,185 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * script: reading a folder of hook files, and what its settings say. No
- * processes here: crew.c runs what this file describes.
+ * script: what its settings say, and rosters. Its files are read in
+ * script_read.c; crew.c runs what this file describes.
  */
 #include "broker/script.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "broker/script_read.h"
 #include "lib/log.h"
 #include "proto/pack.h"
-
-enum { MAX_NESTING = 8 };
-
-/* ---- reading ----------------------------------------------------------- */
-
-struct reader {
-	struct script *script;
-	size_t bytes;
-	struct buf *why;
-};
-
-static int complain(struct reader *r, const char *name, const char *what)
-{
-	buf_addf(r->why, "%s/%s: %s", r->script->name, name, what);
-	return ERR_IO;
-}
-
-static int read_text(struct reader *r, int fd, struct script_file *file)
-{
-	uint8_t *room;
-	ssize_t n;
-
-	/* One byte more than may be, to see that there is more. */
-	buf_init(&file->text, PROTO_MAX_SOURCE + 1);
-	do {
-		size_t left = file->text.max - file->text.n;
-
-		if (left == 0)
-			return complain(r, file->name, "longer than 256 KiB");
-		if (buf_reserve(&file->text, left < 4096 ? left : 4096, &room) <
-		    0)
-			return ERR_NOMEM;
-		n = read(fd, room, file->text.cap - file->text.n);
-		if (n < 0)
-			return complain(r, file->name, strerror(errno));
-		buf_commit(&file->text, (size_t)n);
-	} while (n > 0);
-	r->bytes += file->text.n;
-	if (r->bytes > SCRIPT_MAX_BYTES)
-		return complain(r, file->name,
-				"all files together are over 4 MiB");
-	return OK;
-}
-
-static int add_file(struct reader *r, int dir, const char *base,
-		    const char *name)
-{
-	struct script *s = r->script;
-	struct script_file *grown;
-	int fd, rc;
-
-	if (s->nfiles == SCRIPT_MAX_FILES)
-		return complain(r, name, "more than 256 files");
-	grown = realloc(s->files, (s->nfiles + 1) * sizeof(*grown));
-	if (!grown)
-		return ERR_NOMEM;
-	s->files = grown;
-	s->files[s->nfiles] = (struct script_file){.name = strdup(name)};
-	if (!s->files[s->nfiles].name)
-		return ERR_NOMEM;
-	s->nfiles++;
-	fd = openat(dir, base, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return complain(r, name, strerror(errno));
-	rc = read_text(r, fd, &s->files[s->nfiles - 1]);
-	close(fd);
-	return rc;
-}
-
-static void note_hook(struct reader *r, const char *path, const char *base)
-{
-	size_t n = strlen(base) - 4;
-	enum hook hook = hook_parse(slice_of(base, n));
-
-	if (hook == HOOK_COUNT)
-		return;
-	if (path == base)
-		r->script->hooks |= 1u << hook;
-	else
-		log_warn("script",
-			 "%s/%s has a hook's name but is not at the "
-			 "top of the folder: it is not a hook",
-			 r->script->name, path);
-}
-
-static int read_dir(struct reader *r, int dir, const char *prefix, int depth);
-
-static int read_entry(struct reader *r, int dir, const char *prefix,
-		      const char *base, int depth)
-{
-	char path[512];
-	size_t n = strlen(base);
-	struct stat st;
-	int sub;
-
-	if (base[0] == '.')
-		return OK;
-	if (snprintf(path, sizeof(path), "%s%s", prefix, base) >=
-	    (int)sizeof(path) - 1)
-		return complain(r, base, "its path is too long");
-	if (fstatat(dir, base, &st, 0) < 0)
-		return complain(r, path, strerror(errno));
-	if (S_ISREG(st.st_mode)) {
-		if (n < 5 || strcmp(base + n - 4, ".lua") != 0)
-			return OK;
-		note_hook(r, *prefix ? path : base, base);
-		return add_file(r, dir, base, path);
-	}
-	if (!S_ISDIR(st.st_mode) || depth == MAX_NESTING)
-		return OK;
-	sub = openat(dir, base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (sub < 0)
-		return complain(r, path, strerror(errno));
-	strcat(path, "/");
-	return read_dir(r, sub, path, depth + 1);
-}
-
-/* Takes `dir`. */
-static int read_dir(struct reader *r, int dir, const char *prefix, int depth)
-{
-	DIR *stream = fdopendir(dir);
-	struct dirent *entry;
-	int rc = OK;
-
-	if (!stream) {
-		close(dir);
-		return complain(r, prefix, strerror(errno));
-	}
-	while (rc == OK && (entry = readdir(stream)))
-		rc = read_entry(r, dirfd(stream), prefix, entry->d_name, depth);
-	closedir(stream);
-	return rc;
-}
-
-static int by_name(const void *a, const void *b)
-{
-	const struct script_file *x = a, *y = b;
-
-	return strcmp(x->name, y->name);
-}
-
-static int read_all(struct script *s, const char *dir, struct buf *why)
-{
-	struct reader r = {.script = s, .why = why};
-	char path[4096];
-	int fd, rc;
-
-	if (snprintf(path, sizeof(path), "%s/%s", dir, s->name) >=
-	    (int)sizeof(path))
-		return complain(&r, "", "its path is too long");
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0) {
-		buf_addf(why, "%s: %s", path, strerror(errno));
-		return ERR_IO;
-	}
-	rc = read_dir(&r, fd, "", 0);
-	if (rc < 0)
-		return rc;
-	if (s->nfiles)
-		qsort(s->files, s->nfiles, sizeof(*s->files), by_name);
-	if (!s->hooks)
-		log_warn("script", "%s has no hook file: it will never run",
-			 s->name);
-	return OK;
-}
 
 /* The lists of the configuration as slices: grants.h works on those. */
 static int read_grants(struct script *s, const struct conf_grants *conf)
@@ -190,12 +20,14 @@ static int read_grants(struct script *s, const struct conf_grants *conf)
 		[GRANT_BUS] = &conf->bus,
 		[GRANT_ARTIFACTS] = &conf->artifacts,
 		[GRANT_DATA] = &conf->data,
+		[GRANT_PROVIDERS] = &conf->providers,
 	};
 	struct slice *at;
 	size_t n = 1;
 
 	for (int i = 0; i < GRANT_COUNT; i++)
 		n += from[i]->allow.n;
+	s->grants.learn = &s->learn;
 	at = s->grant_prefixes = calloc(n, sizeof(*at));
 	if (!at)
 		return ERR_NOMEM;
@@ -206,6 +38,9 @@ static int read_grants(struct script *s, const struct conf_grants *conf)
 		for (size_t k = 0; k < from[i]->allow.n; k++)
 			*at++ = slice_str(from[i]->allow.item[k]);
 	}
+	/* Hook files reach no server that they were not given. */
+	if (s->dialect == DIALECT_HTTP)
+		s->grants.list[GRANT_PROVIDERS].limited = true;
 	return OK;
 }
 
@@ -219,10 +54,13 @@ int script_open(struct conf_script *conf, const char *dir, uint64_t generation,
 	if (!s)
 		return ERR_NOMEM;
 	s->name = conf->name;
+	s->dialect = conf->dialect;
 	s->generation = generation;
 	rc = read_grants(s, &conf->grants);
-	if (rc == OK)
-		rc = read_all(s, dir, why);
+	if (rc == OK && conf->dialect == DIALECT_MQTT)
+		rc = script_read_file(s, conf, why);
+	else if (rc == OK)
+		rc = script_read_folder(s, dir, why);
 	if (rc < 0) {
 		script_free(s);
 		return rc;
@@ -242,9 +80,29 @@ void script_free(struct script *s)
 	}
 	free(s->files);
 	free(s->grant_prefixes);
+	learn_fini(&s->learn);
 	free(s->why);
+	free(s->main);
+	for (int i = 0; i < HOOK_COUNT; i++)
+		free(s->hook_stats[i]);
 	conf_script_free(s->conf);
 	free(s);
+}
+
+struct stats *script_hook_stats(struct script *s, enum hook hook)
+{
+	if (s->dialect == DIALECT_HTTP)
+		return NULL;
+	if (!s->hook_stats[hook])
+		s->hook_stats[hook] = calloc(1, sizeof(struct stats));
+	return s->hook_stats[hook];
+}
+
+void script_deny(struct script *s)
+{
+	for (int i = 0; i < HOOK_COUNT; i++)
+		if (hook_table[i].dialect == s->dialect && hook_table[i].auth)
+			s->hooks |= 1ull << i;
 }
 
 bool script_same(const struct script *a, const struct script *b)
@@ -282,7 +140,11 @@ static void pack_names(const struct script *s, struct buf *out)
 	for (size_t i = 0; i < s->nfiles; i++)
 		pack_cstr(out, s->files[i].name);
 	pack_cstr(out, "hooks");
-	pack_array(out, (uint32_t)__builtin_popcount(s->hooks));
+	pack_array(out, s->dialect == DIALECT_MQTT
+				? 0
+				: (uint32_t)__builtin_popcountll(s->hooks));
+	if (s->dialect == DIALECT_MQTT)
+		return; /* it says so itself, once it is loaded */
 	for (uint32_t hook = 0; hook < HOOK_COUNT; hook++)
 		if (s->hooks >> hook & 1)
 			pack_uint(out, hook);
@@ -309,17 +171,34 @@ static void pack_grants(const struct script *s, struct buf *out)
 	}
 }
 
+/* What only a one-file script needs to know. */
+static void pack_mqtt(const struct script *s, const struct conf *conf,
+		      struct buf *out)
+{
+	pack_cstr(out, "main");
+	pack_text(out, slice_str(s->main));
+	pack_pair(out, "workers", s->conf->workers);
+	pack_pair(out, "num_states", s->conf->concurrency);
+	pack_cstr(out, "keep_state");
+	pack_bool(out, conf->mqtt.keep_state);
+	pack_cstr(out, "nulls");
+	pack_cstr(out, conf->mqtt.nulls_nil ? "nil" : "string");
+}
+
 void script_pack_load(const struct script *s, const struct conf *conf,
 		      struct buf *out)
 {
 	const struct conf_script *c = s->conf;
 	uint64_t body = c->memory / 4;
+	bool mqtt = s->dialect == DIALECT_MQTT;
 
-	pack_map(out, 18);
+	pack_map(out, mqtt ? 23 : 18);
 	pack_cstr(out, "script");
 	pack_cstr(out, s->name);
 	pack_cstr(out, "dialect");
-	pack_cstr(out, "http");
+	pack_cstr(out, dialect_name(s->dialect));
+	if (mqtt)
+		pack_mqtt(s, conf, out);
 	pack_cstr(out, "globals");
 	pack_cstr(out, c->globals_script ? "script" : "event");
 	pack_pair(out, "concurrency", c->concurrency);

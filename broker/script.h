@@ -9,6 +9,7 @@
 
 #include "broker/conf.h"
 #include "broker/grants.h"
+#include "broker/learn.h"
 #include "broker/stats.h"
 #include "lib/buf.h"
 
@@ -31,16 +32,24 @@ enum script_state {
 struct script {
 	struct conf_script *conf; /* owned */
 	const char *name;	  /* conf's */
+	enum dialect dialect;
+	char *main; /* DIALECT_MQTT: the name of its own file */
 	uint64_t generation;
 	enum script_state state;
 	char *why; /* of SCRIPT_UNAVAILABLE, or NULL */
 	struct script_file *files;
 	size_t nfiles;
 	struct grants grants;
+	struct learn learn;	      /* what it has used of them */
 	struct slice *grant_prefixes; /* owned; what grants refers to */
-	uint32_t hooks;		      /* bit per enum hook that has a file */
+	/* Bit per enum hook that it serves: those that have a file; of a
+	 * one-file script what its table `hooks` held when it was loaded,
+	 * none before. */
+	uint64_t hooks;
 	struct stats stats;
-	struct crew *crew; /* who runs it; not owned */
+	struct stats *hook_stats[HOOK_COUNT]; /* DIALECT_MQTT; owned; NULL:
+					       * nothing ran */
+	struct crew *crew;		      /* who runs it; not owned */
 	struct feed *feed; /* its bus events, or NULL; not owned */
 	unsigned refs;	   /* rosters that list it */
 
@@ -50,7 +59,8 @@ struct script {
 };
 
 /*
- * Read the folder `dir`/NAME. Takes `conf` when it succeeds. On failure `why`
+ * Read the folder `dir`/NAME, or the file that conf names (DIALECT_MQTT; then
+ * dir is not used). Takes `conf` when it succeeds. On failure `why`
  * has a line of text: the file and what is wrong with it. A folder without
  * any hook file is fine (a warning).
  */
@@ -62,6 +72,13 @@ static inline bool script_serves(const struct script *s, enum hook hook)
 {
 	return s->hooks >> hook & 1;
 }
+
+/* Numbers of one hook; NULL for hook files, or without memory. */
+struct stats *script_hook_stats(struct script *s, enum hook hook);
+
+/* A one-file script that does not load: nobody knows its hooks, so it serves,
+ * and fails, every question of rights. Nothing for hook files. */
+void script_deny(struct script *s);
 
 /* The same settings and the same sources? */
 bool script_same(const struct script *a, const struct script *b);

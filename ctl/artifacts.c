@@ -23,7 +23,8 @@ static int list(struct ctl *ctl, const char *prefix, struct slice *result)
 	struct buf args = {0};
 
 	pack_text(&args, slice_str(prefix));
-	return ctl_ask(ctl, "artifacts.list", 1, &args, result);
+	return ctl_ask(ctl, "artifacts.list", ctl_space(ctl, 1, &args), &args,
+		       result);
 }
 
 /* One row [name, size]. */
@@ -80,7 +81,8 @@ static int read_range(struct ctl *ctl, struct slice name, uint64_t offset,
 	pack_text(&args, name);
 	pack_uint(&args, offset);
 	pack_uint(&args, PROTO_RANGE);
-	rc = ctl_ask(ctl, "artifacts.read", 3, &args, &result);
+	rc = ctl_ask(ctl, "artifacts.read", ctl_space(ctl, 3, &args), &args,
+		     &result);
 	if (rc != CTL_OK)
 		return rc;
 	c = cursor_of(result);
@@ -305,7 +307,8 @@ static int run_write(struct ctl *ctl)
 	if (rc == CTL_OK) {
 		pack_text(&args, slice_str(ctl->word[0]));
 		pack_bin(&args, buf_slice(&content));
-		rc = ctl_ask(ctl, "artifacts.write", 2, &args, &result);
+		rc = ctl_ask(ctl, "artifacts.write", ctl_space(ctl, 2, &args),
+			     &args, &result);
 	}
 	buf_fini(&content);
 	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
@@ -318,21 +321,23 @@ static int run_delete(struct ctl *ctl)
 	int rc;
 
 	pack_text(&args, slice_str(ctl->word[0]));
-	rc = ctl_ask(ctl, "artifacts.delete", 1, &args, &result);
+	rc = ctl_ask(ctl, "artifacts.delete", ctl_space(ctl, 1, &args), &args,
+		     &result);
 	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
 }
 
 const struct command artifact_commands[] = {
-	{"artifacts ls", "[PREFIX]", "print sizes and names", NULL, 0, 1, 0,
-	 run_ls},
-	{"artifacts cat", "NAME", "print the content of one", NULL, 1, 1, 0,
-	 run_cat},
+	{"artifacts ls", "[PREFIX]", "print sizes and names", NULL, 0, 1,
+	 OPTION(OPT_MQTT), run_ls},
+	{"artifacts cat", "NAME", "print the content of one", NULL, 1, 1,
+	 OPTION(OPT_MQTT), run_cat},
 	{"artifacts export", "DIR [PREFIX]", "write them out as files",
-	 "Files of the same name are replaced, each at once.", 1, 2, 0,
-	 run_export},
+	 "Files of the same name are replaced, each at once.", 1, 2,
+	 OPTION(OPT_MQTT), run_export},
 	{"artifacts write", "NAME FILE", "write one, from a file",
 	 "FILE may be - for stdin; at most what fits in a message (16 MiB).", 2,
-	 2, 0, run_write},
-	{"artifacts delete", "NAME", "delete one", NULL, 1, 1, 0, run_delete},
+	 2, OPTION(OPT_MQTT), run_write},
+	{"artifacts delete", "NAME", "delete one", NULL, 1, 1, OPTION(OPT_MQTT),
+	 run_delete},
 	{0},
 };

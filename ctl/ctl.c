@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ctl/out.h"
+#include "proto/pack.h"
 
 enum { SECONDS = 10 };
 
@@ -154,6 +155,14 @@ int ctl_call(struct ctl *ctl, const char *method, struct pf_args args,
 	     struct slice *result)
 {
 	return ctl_call_slow(ctl, method, args, SECONDS, result);
+}
+
+uint32_t ctl_space(const struct ctl *ctl, uint32_t n, struct buf *args)
+{
+	if (!ctl->option[OPT_MQTT])
+		return n;
+	pack_cstr(args, "mqtt");
+	return n + 1;
 }
 
 int ctl_ask(struct ctl *ctl, const char *method, uint32_t n, struct buf *args,

@@ -35,6 +35,11 @@ enum option {
 	OPT_LEVEL,
 	OPT_SCRIPT,
 	OPT_SECRETS,
+	OPT_SCRIPT_CONFIG,
+	OPT_LEARN,
+	OPT_MQTT,
+	OPT_MOUNTPOINT,
+	OPT_ALL,
 	OPT_COUNT,
 };
 
@@ -61,13 +66,20 @@ struct command {
 
 /* Groups; each ends with a row of zeros. */
 extern const struct command status_commands[];
+
+/* What `status` says of the gateway; nothing when there is none. */
+int print_gateway(struct slice status) must_check;
+
 extern const struct command kv_commands[];
 extern const struct command artifact_commands[];
 extern const struct command check_commands[];
 extern const struct command script_commands[];
+extern const struct command script_file_commands[];
 extern const struct command exec_commands[];
+extern const struct command grants_commands[];
 extern const struct command follow_commands[]; /* bus, logs, record */
 extern const struct command life_commands[];
+extern const struct command cache_commands[];
 
 /* "pinfold: " and the text to stderr; returns `code`. */
 int ctl_fail(int code, const char *fmt, ...) printf_like(2, 3);
@@ -90,6 +102,9 @@ int ctl_call_slow(struct ctl *ctl, const char *method, struct pf_args args,
  */
 int ctl_ask(struct ctl *ctl, const char *method, uint32_t n, struct buf *args,
 	    struct slice *result) must_check;
+
+/* With --mqtt the name of that space behind n values; how many there are. */
+uint32_t ctl_space(const struct ctl *ctl, uint32_t n, struct buf *args);
 
 /* Connect if not connected. CTL_OK or a code, the reason printed. */
 int ctl_connect(struct ctl *ctl) must_check;

@@ -12,21 +12,40 @@
 
 enum { EXEC_SECONDS = 60 };
 
-static int read_event(const char *path, struct buf *out)
+/* JSON from `name`, a file or what else the user calls it. */
+static int read_json(const char *name, struct slice text, struct buf *out)
 {
 	struct json_error error;
-	struct buf text = {0};
-	int rc = ctl_read_file(path, &text), r;
+	int r = json_read(text, out, &error);
 
-	if (rc == CTL_OK) {
-		r = json_read(buf_slice(&text), out, &error);
-		if (r < 0 && error.what)
-			rc = ctl_fail(CTL_REFUSED, "%s:%u:%u: %s", path,
-				      error.line, error.column, error.what);
-		else if (r < 0)
-			rc = ctl_fail(CTL_REFUSED, "out of memory");
-	}
+	if (r == OK)
+		return CTL_OK;
+	if (!error.what)
+		return ctl_fail(CTL_REFUSED, "out of memory");
+	return ctl_fail(CTL_REFUSED, "%s:%u:%u: %s", name, error.line,
+			error.column, error.what);
+}
+
+static int read_file(const char *path, struct buf *out)
+{
+	struct buf text = {0};
+	int rc = ctl_read_file(path, &text);
+
+	if (rc == CTL_OK)
+		rc = read_json(path, buf_slice(&text), out);
 	buf_fini(&text);
+	return rc;
+}
+
+/* Begins with {: JSON; else a file. */
+static int read_config(const char *word, struct buf *out)
+{
+	int rc;
+
+	if (word[strspn(word, " \t\n")] == '{')
+		rc = read_json("--script-config", slice_str(word), out);
+	else
+		rc = read_file(word, out);
 	return rc;
 }
 
@@ -101,6 +120,25 @@ static int print_error(struct slice error, struct buf *line)
 		       : rc;
 }
 
+/* Of an MQTT hook: "verdict: ok {"username":"x"}, 214 us". */
+static int print_verdict(struct slice result, struct buf *line)
+{
+	struct slice reason = field_text(result, "reason"), mods;
+
+	buf_addf(line, "verdict: ");
+	out_safe(field_text(result, "verdict"), line);
+	if (reason.n) {
+		buf_addf(line, " ");
+		out_safe(reason, line);
+	}
+	if (map_find(result, "mods", &mods)) {
+		buf_addf(line, " ");
+		out_json(mods, line);
+	}
+	buf_addf(line, ", %" PRId64 " us", field_int(result, "us"));
+	return out_line(line);
+}
+
 static int print_result(struct slice result, struct slice error)
 {
 	static const char *const parts[] = {"ops", "effects", "logs"};
@@ -110,7 +148,9 @@ static int print_result(struct slice result, struct slice error)
 
 	for (size_t i = 0; i < 3 && rc == CTL_OK; i++)
 		rc = print_calls(result, parts[i], &line);
-	if (rc == CTL_OK) {
+	if (rc == CTL_OK && field_text(result, "verdict").n) {
+		rc = print_verdict(result, &line);
+	} else if (rc == CTL_OK) {
 		buf_addf(&line, "finished: %s, %" PRId64 " us",
 			 cursor_bool(&finished) ? "yes" : "no",
 			 field_int(result, "us"));
@@ -124,22 +164,30 @@ static int print_result(struct slice result, struct slice error)
 
 static int run_exec(struct ctl *ctl)
 {
-	struct buf event = {0}, args = {0};
+	const char *config_word = ctl->option[OPT_SCRIPT_CONFIG];
+	struct buf event = {0}, config = {0}, args = {0};
 	struct slice result, error = {0};
-	int rc = read_event(ctl->word[2], &event);
+	int rc = read_file(ctl->word[2], &event);
 
+	if (rc == CTL_OK && config_word)
+		rc = read_config(config_word, &config);
 	if (rc == CTL_OK) {
-		pack_map(&args, 3);
+		pack_map(&args, 3 + (config_word != NULL));
 		pack_cstr(&args, "script");
 		pack_text(&args, slice_str(ctl->word[0]));
 		pack_cstr(&args, "hook");
 		pack_text(&args, slice_str(ctl->word[1]));
 		pack_cstr(&args, "event");
 		pack_raw(&args, buf_slice(&event));
+		if (config_word) {
+			pack_cstr(&args, "config");
+			pack_raw(&args, buf_slice(&config));
+		}
 		ctl->patience = EXEC_SECONDS;
 		rc = ctl_ask(ctl, "exec", 1, &args, &result);
 	}
 	buf_fini(&event);
+	buf_fini(&config);
 	if (rc != CTL_OK)
 		return rc;
 	if (!map_find(result, "error", &error))
@@ -159,7 +207,10 @@ const struct command exec_commands[] = {
 	 "have\n"
 	 "been committed, and what was logged. Reads see the real data; "
 	 "kv.incr\n"
-	 "and kv.cas, which act at once, are denied. Exit code 1: it failed.",
-	 3, 3, 0, run_exec},
+	 "and kv.cas, which act at once, are denied. Exit code 1: it failed.\n"
+	 "--script-config: a map as JSON, or a file with one; its keys lie "
+	 "over\n"
+	 "those of the script's config for this run.",
+	 3, 3, OPTION(OPT_SCRIPT_CONFIG), run_exec},
 	{0},
 };

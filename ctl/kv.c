@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kv: the commands on the key-value space that scripts share.
+ * kv: the commands on the key-value space that scripts of a dialect share.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -35,7 +35,7 @@ static int run_get(struct ctl *ctl)
 	int rc;
 
 	pack_text(&args, slice_str(ctl->word[0]));
-	rc = ctl_ask(ctl, "kv.get", 1, &args, &result);
+	rc = ctl_ask(ctl, "kv.get", ctl_space(ctl, 1, &args), &args, &result);
 	if (rc != CTL_OK)
 		return rc;
 	if (ctl->option[OPT_JSON])
@@ -68,7 +68,8 @@ static int run_set(struct ctl *ctl)
 		pack_text(&args, slice_str(ctl->word[0]));
 		pack_bin(&args, value);
 		pack_int(&args, ttl * 1000);
-		rc = ctl_ask(ctl, "kv.set", 3, &args, &result);
+		rc = ctl_ask(ctl, "kv.set", ctl_space(ctl, 3, &args), &args,
+			     &result);
 	}
 	buf_fini(&input);
 	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
@@ -81,7 +82,8 @@ static int run_delete(struct ctl *ctl)
 	int rc;
 
 	pack_text(&args, slice_str(ctl->word[0]));
-	rc = ctl_ask(ctl, "kv.delete", 1, &args, &result);
+	rc = ctl_ask(ctl, "kv.delete", ctl_space(ctl, 1, &args), &args,
+		     &result);
 	return rc == CTL_OK ? ctl_done(ctl, result) : rc;
 }
 
@@ -109,7 +111,7 @@ static int run_list(struct ctl *ctl)
 	int rc;
 
 	pack_text(&args, slice_str(ctl->nwords ? ctl->word[0] : ""));
-	rc = ctl_ask(ctl, "kv.list", 1, &args, &result);
+	rc = ctl_ask(ctl, "kv.list", ctl_space(ctl, 1, &args), &args, &result);
 	if (rc != CTL_OK)
 		return rc;
 	return ctl->option[OPT_JSON] ? out_value(result) : print_list(result);
@@ -127,7 +129,7 @@ static int run_incr(struct ctl *ctl)
 		return CTL_USAGE;
 	pack_text(&args, slice_str(ctl->word[0]));
 	pack_int(&args, by);
-	rc = ctl_ask(ctl, "kv.incr", 2, &args, &result);
+	rc = ctl_ask(ctl, "kv.incr", ctl_space(ctl, 2, &args), &args, &result);
 	if (rc != CTL_OK)
 		return rc;
 	c = cursor_of(result);
@@ -139,13 +141,14 @@ const struct command kv_commands[] = {
 	{"kv get", "KEY", "print a value",
 	 "Its bytes as they are, escaped only on a terminal. A key that is "
 	 "not\nthere is exit code 1.",
-	 1, 1, 0, run_get},
+	 1, 1, OPTION(OPT_MQTT), run_get},
 	{"kv set", "KEY VALUE", "set a value (- reads it from stdin)", NULL, 2,
-	 2, OPTION(OPT_TTL), run_set},
-	{"kv delete", "KEY", "remove a key", NULL, 1, 1, 0, run_delete},
-	{"kv list", "[PREFIX]", "print keys and values", NULL, 0, 1, 0,
-	 run_list},
-	{"kv incr", "KEY [BY]", "add to a number and print it", NULL, 1, 2, 0,
-	 run_incr},
+	 2, OPTION(OPT_TTL) | OPTION(OPT_MQTT), run_set},
+	{"kv delete", "KEY", "remove a key", NULL, 1, 1, OPTION(OPT_MQTT),
+	 run_delete},
+	{"kv list", "[PREFIX]", "print keys and values", NULL, 0, 1,
+	 OPTION(OPT_MQTT), run_list},
+	{"kv incr", "KEY [BY]", "add to a number and print it", NULL, 1, 2,
+	 OPTION(OPT_MQTT), run_incr},
 	{0},
 };

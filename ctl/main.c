@@ -35,11 +35,19 @@ static const struct option_info options[OPT_COUNT] = {
 	[OPT_SCRIPT] = {"script", 0, "NAME", "only what is about this one"},
 	[OPT_SECRETS] = {"secrets", 0, NULL,
 			 "keep passwords, tokens and cookies"},
+	[OPT_MQTT] = {"mqtt", 0, NULL, "in the space of the MQTT scripts"},
+	[OPT_MOUNTPOINT] = {"mountpoint", 0, "NAME",
+			    "of this mountpoint only (drop: the empty one)"},
+	[OPT_ALL] = {"all", 0, NULL, "of all clients"},
+	[OPT_SCRIPT_CONFIG] = {"script-config", 0, "FILE|JSON",
+			       "other values for the script's config"},
+	[OPT_LEARN] = {"learn", 0, NULL, "what it has needed so far"},
 };
 
 static const struct command *const groups[] = {
-	status_commands, check_commands,    script_commands, exec_commands,
-	kv_commands,	 artifact_commands, follow_commands, life_commands,
+	status_commands,      check_commands,	 script_commands, exec_commands,
+	kv_commands,	      artifact_commands, follow_commands, life_commands,
+	script_file_commands, grants_commands,	 cache_commands,
 };
 
 enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };

@@ -185,7 +185,9 @@ static int run_status(struct ctl *ctl)
 	rc = print_head(status);
 	if (rc == CTL_OK)
 		rc = print_scripts(field_at(status, "scripts"));
-	return rc == CTL_OK ? print_missing(field_at(status, "scripts")) : rc;
+	if (rc == CTL_OK)
+		rc = print_missing(field_at(status, "scripts"));
+	return rc == CTL_OK ? print_gateway(status) : rc;
 }
 
 static int run_list(struct ctl *ctl)
