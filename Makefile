@@ -10,10 +10,16 @@
 #   make test-docker  install what is missing, test the image and the demo of
 #                 docker/ with an engine of its own (root, some minutes)
 #   make bench    install what is missing, build, measure beside other systems
+#   make bench-mqtt  the same for MQTT: Mosquitto with the plugin and without,
+#                 logins from PostgreSQL beside pgbench
 #   make chaos    kill and stop workers under load for CHAOS_SECONDS (60)
 #   make kill-cycles  kill the whole broker while it writes, CYCLES (1000)
 #                 times or for CYCLE_SECONDS (600); nothing may be lost
 #   make mutants  MUTANTS (500) damaged databases: refused by name, or intact
+#   make soak     the long forms of what `make test` does in seconds: poisoned
+#                 events for SOAK_SECONDS (600), ENDS (100) ends and RELOADS
+#                 (200) under load, ROUNDS (50) of a full disk, a hostile
+#                 script beside another
 #   make fuzz     run every fuzz target for SECONDS each (default 30)
 #   make format   lay out every C file as .clang-format says
 #   make clean    remove build/
@@ -23,10 +29,14 @@ CHAOS_SECONDS ?= 60
 CYCLES ?= 1000
 CYCLE_SECONDS ?= 600
 MUTANTS ?= 500
+SOAK_SECONDS ?= 600
+ENDS ?= 100
+RELOADS ?= 200
+ROUNDS ?= 50
 JOBS ?= $(shell nproc)
 PYTHON = /usr/bin/python3
 
-.PHONY: build deps demo test test-docker bench bench-record chaos kill-cycles mutants fuzz format clean asan
+.PHONY: build deps demo test test-docker bench bench-record bench-mqtt chaos kill-cycles mutants soak fuzz format clean asan
 .DEFAULT_GOAL := build
 
 build:
@@ -61,10 +71,17 @@ test-docker:
 	@tools/test tests/docker
 
 bench bench-record:
-	@tools/deps build demo bench
+	@tools/deps build demo test bench
 	@$(MAKE) --no-print-directory build
 	@cmake --build build -j $(JOBS) --target bench
 	@$(PYTHON) tests/bench/bench.py $(if $(filter bench-record,$@),--record)
+
+bench-mqtt:
+	@tools/deps build demo test
+	@$(MAKE) --no-print-directory build
+	@cmake --build build -j $(JOBS) --target bench
+	@$(PYTHON) tests/bench/mosquitto.py
+	@$(PYTHON) tests/bench/databases.py
 
 chaos:
 	@tools/deps build demo
@@ -77,6 +94,15 @@ kill-cycles mutants:
 	@$(PYTHON) tests/chaos/$(if $(filter mutants,$@),mutants.py --mutants \
 		$(MUTANTS),kill_cycles.py --cycles $(CYCLES) \
 		--seconds $(CYCLE_SECONDS))
+
+soak:
+	@tools/deps build demo
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/chaos/poison.py --seconds $(SOAK_SECONDS)
+	@$(PYTHON) tests/chaos/ends.py --times $(ENDS)
+	@$(PYTHON) tests/chaos/reloads.py --times $(RELOADS)
+	@$(PYTHON) tests/chaos/full_disk.py --rounds $(ROUNDS)
+	@$(PYTHON) tests/chaos/neighbour.py
 
 fuzz:
 	@tools/deps build fuzz
