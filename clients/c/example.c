@@ -98,7 +98,8 @@ static int ask(struct pf_conn *conn, struct slice event)
 
 int main(int argc, char **argv)
 {
-	struct pf_hello hello = {"example", "1", true};
+	struct pf_hello hello = {
+		.client = "example", .version = "1", .lazy = true};
 	struct slice body = slice_str(argc == 5 ? argv[4] : ""), event;
 	struct pf_handler handler = {.request = on_request, .arg = &body};
 	struct pf_conn *conn = NULL;

@@ -20,9 +20,11 @@ int pf_hello(struct pf_client *c, const struct pf_hello *hello, void *tag,
 	pack_cstr(&b, "protocol");
 	pack_uint(&b, PROTO_VERSION);
 	pack_cstr(&b, "caps");
-	pack_array(&b, hello->lazy);
+	pack_array(&b, (uint32_t)hello->lazy + hello->mqtt);
 	if (hello->lazy)
 		pack_cstr(&b, "lazy_body");
+	if (hello->mqtt)
+		pack_cstr(&b, "mqtt");
 	rc = buf_error(&b) ? ERR_NOMEM
 			   : pf_call(c, "hello", pf_args(1, buf_slice(&b)), tag,
 				     &c->hello_id);

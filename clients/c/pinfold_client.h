@@ -134,13 +134,14 @@ int pf_body_get_read(const struct pf_item *item,
 		     struct pf_body_get *out) must_check;
 
 /*
- * hello. `lazy`: this client can answer body.get. Its completion comes out of
- * pf_next() as of any call; what it says is remembered for the questions
- * below, as is every later notification `hooks`.
+ * hello. `lazy`: this client can answer body.get. `mqtt`: it is an MQTT broker
+ * and can answer mqtt.disconnect, mqtt.publish and mqtt.reauthorize. Its
+ * completion comes out of pf_next() as of any call; what it says is remembered
+ * for the questions below, as is every later notification `hooks`.
  */
 struct pf_hello {
 	const char *client, *version;
-	bool lazy;
+	bool lazy, mqtt;
 };
 
 int pf_hello(struct pf_client *c, const struct pf_hello *hello, void *tag,

@@ -393,10 +393,33 @@ static void pack_hooks(struct buf *b, const char *name)
 	pack_cstr(b, "decide");
 }
 
+Test(client, hello_of_an_mqtt_broker)
+{
+	const struct pf_hello hello = {
+		.client = "test", .version = "1", .mqtt = true};
+	struct pf_client *c = pf_new(NULL);
+	struct buf copy = {0};
+	struct slice caps;
+	struct cursor v;
+	struct rpc rpc;
+
+	cr_assert_eq(pf_hello(c, &hello, NULL, NULL), 0);
+	rpc = sent(c, &copy);
+	v = cursor_of(rpc.params);
+	cr_assert_eq(cursor_array(&v), 1);
+	cr_assert(map_find(cursor_raw(&v), "caps", &caps));
+	v = cursor_of(caps);
+	cr_assert_eq(cursor_array(&v), 1);
+	cr_assert(slice_is(cursor_text(&v), "mqtt"));
+	buf_fini(&copy);
+	pf_free(c);
+}
+
 Test(client, hello_is_remembered)
 {
 	struct pf_client *c = pf_new(NULL);
-	struct pf_hello hello = {"test", "1", true};
+	struct pf_hello hello = {
+		.client = "test", .version = "1", .lazy = true};
 	struct buf b = {0}, copy = {0};
 	struct pf_item item;
 	struct cursor v;
@@ -456,7 +479,8 @@ Test(client, hello_is_remembered)
 Test(client, a_lower_limit_is_for_what_goes_out)
 {
 	struct pf_client *c = pf_new(NULL);
-	struct pf_hello hello = {"test", "1", false};
+	struct pf_hello hello = {
+		.client = "test", .version = "1", .lazy = false};
 	static uint8_t zeros[9000];
 	struct buf b = {0};
 	struct pf_item item;

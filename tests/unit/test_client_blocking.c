@@ -407,7 +407,8 @@ static void play_hello(struct peer *p)
 
 Test(client_blocking, hello)
 {
-	struct pf_hello hello = {"test", "1", false};
+	struct pf_hello hello = {
+		.client = "test", .version = "1", .lazy = false};
 	struct pf_item item;
 	struct peer p;
 	struct pf_conn *conn = start(&p, play_hello);
