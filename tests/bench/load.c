@@ -6,7 +6,7 @@
  * system, so that the systems differ and the client does not. Start at run().
  *
  *   load peer=NAME socket=PATH [what=NAME] [depth=N] [ms=N] [warm_ms=N]
- *        [path=/x] [body=BYTES] [once=1]
+ *        [path=/x] [body=BYTES] [event=FILE] [once=1]
  */
 #include "tests/bench/load.h"
 
@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LATENCIES = 1 << 20, READ_SIZE = 1 << 18 };
+enum { LATENCIES = 1 << 20, READ_SIZE = 1 << 18, LOAD_EVENT_MAX = 1 << 16 };
 
 struct load {
 	const struct load_peer *peer;
@@ -218,6 +218,7 @@ static bool option(struct load_options *o, const char *arg)
 		{"what", &o->what, NULL},	{"path", &o->path, NULL},
 		{"depth", NULL, &o->depth},	{"ms", NULL, &o->ms},
 		{"warm_ms", NULL, &o->warm_ms}, {"body", NULL, &o->body},
+		{"event", &o->event, NULL},
 	};
 
 	if (strcmp(arg, "once=1") == 0) {
@@ -236,6 +237,17 @@ static bool option(struct load_options *o, const char *arg)
 	return false;
 }
 
+static void read_event(struct buf *out, const char *path)
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t *room;
+
+	if (!f || buf_reserve(out, LOAD_EVENT_MAX, &room) < 0)
+		die(path);
+	buf_commit(out, fread(room, 1, LOAD_EVENT_MAX, f));
+	fclose(f);
+}
+
 static void prepare(struct load *l)
 {
 	struct buf event = {0};
@@ -245,7 +257,10 @@ static void prepare(struct load *l)
 		if (strcmp(l->peer->name, l->options.peer) == 0)
 			break;
 	must(l->peer->name);
-	load_event(&event, l->options.path, l->options.body);
+	if (l->options.event)
+		read_event(&event, l->options.event);
+	else
+		load_event(&event, l->options.path, l->options.body);
 	l->peer->request(&l->request, l->options.what, buf_slice(&event));
 	must(buf_error(&l->request.bytes) == 0);
 	id = memmem(l->request.bytes.p, l->request.bytes.n,

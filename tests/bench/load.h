@@ -15,6 +15,8 @@ struct load_options {
 	const char *socket; /* Unix socket path */
 	const char *what;   /* hook, function or script hash to call */
 	const char *path;   /* the request's path */
+	const char *event;  /* file with a packed event in place of ours; 8
+			       zeros in it become each request's number */
 	uint64_t depth;	    /* requests outstanding */
 	uint64_t ms;	    /* measured time */
 	uint64_t warm_ms;   /* time before that */

@@ -16,17 +16,17 @@ sent and received:
 SEED printed at the start repeats the schedule.
 """
 
-import argparse
 import os
 import random
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import load  # noqa: E402
 from lib.pinfold import Pinfold  # noqa: E402
 
 CONCURRENCY = 4
@@ -35,52 +35,27 @@ ALLOWED = {"crashed", "timeout"}
 ANSWER = 'mut.req.set_header("X-R", ctx.req.path)'
 
 
-class Load(threading.Thread):
-    """One connection with WINDOW events outstanding."""
+class Load(load.Load):
+    """Seven events in eight for the script whose workers are harmed."""
 
-    def __init__(self, broker, name, stop):
-        super().__init__(daemon=True)
-        self.client = broker.client(timeout=30)
+    def __init__(self, broker, name):
+        super().__init__(broker, WINDOW)
         self.name_ = name
-        self.halt = stop
-        self.sent = 0
         self.good = {"before_request": 0, "close": 0}
         self.failed = {"before_request": {}, "close": {}}
-        self.wrong = []
 
-    def send(self):
-        self.sent += 1
-        hook = "close" if self.sent % 8 == 0 else "before_request"
-        path = f"/{self.name_}/{self.sent}"
-        msgid = self.client.send(hook, [{"id": path, "req": {"path": path}}])
-        return msgid, (hook, path)
+    def event(self, n):
+        path = f"/{self.name_}/{n}"
+        return ("close" if n % 8 == 0 else "before_request",
+                {"id": path, "req": {"path": path}})
 
-    def run(self):
-        waiting = dict(self.send() for _ in range(WINDOW))
-        while waiting:
-            self.client._read(30)
-            for msgid in [m for m in self.client.answers]:
-                self.take(msgid, waiting)
-                if not self.halt.is_set():
-                    waiting.update([self.send()])
-            if self.client.closed:
-                self.wrong.append(f"{len(waiting)} events without an answer")
-                return
-
-    def take(self, msgid, waiting):
-        error, result = self.client.answers.pop(msgid)
-        if msgid not in waiting:
-            self.wrong.append(f"answered twice or unasked: {msgid}")
-            return
-        hook, path = waiting.pop(msgid)
-        if error is not None:
-            code = error.get("code")
-            self.failed[hook][code] = self.failed[hook].get(code, 0) + 1
-        elif result["errors"]:
-            code = result["errors"][0]["code"]
-            self.failed[hook][code] = self.failed[hook].get(code, 0) + 1
-        elif result["ops"] != [["req.set_header", "X-R", path]]:
-            self.wrong.append(f"{path} got {result['ops']!r}")
+    def took(self, n, hook, error, result):
+        code = load.code_of(error, result)
+        if code != "ok":
+            load.count(self.failed[hook], code)
+        elif result["ops"] != [["req.set_header", "X-R",
+                                f"/{self.name_}/{n}"]]:
+            self.wrong.append(f"{n} got {result['ops']!r}")
         else:
             self.good[hook] += 1
 
@@ -116,32 +91,26 @@ def run(seconds, seed, rate, out=print):
                         "timeout": "400ms"},
                 "left": {"concurrency": CONCURRENCY}}
     with Pinfold({"log": {"level": "error"}}, scripts, settings) as broker:
-        stop = threading.Event()
-        loads = [Load(broker, f"c{i}", stop) for i in range(3)]
-        for load in loads:
-            load.start()
+        loads = [Load(broker, f"c{i}") for i in range(3)]
+        for one in loads:
+            one.start()
         harmed = harm(broker.control_client(), rng, seconds, rate)
-        stop.set()
-        for load in loads:
-            load.join(60)
-        wrong = [text for load in loads for text in load.wrong]
-        wrong += ["a connection hangs" for load in loads if load.is_alive()]
-        return wrong + judge(loads, harmed, out)
+        return load.finish(loads) + judge(loads, harmed, out)
 
 
 def judge(loads, harmed, out):
     wrong, failures = [], {}
-    for load in loads:
-        for code, n in load.failed["before_request"].items():
+    for one in loads:
+        for code, n in one.failed["before_request"].items():
             failures[code] = failures.get(code, 0) + n
-        if load.failed["close"]:
-            wrong.append(f"the script left alone failed: {load.failed['close']}")
-    sent = sum(load.sent for load in loads)
-    good = sum(sum(load.good.values()) for load in loads)
+        if one.failed["close"]:
+            wrong.append(f"the script left alone failed: {one.failed['close']}")
+    sent = sum(one.sent for one in loads)
+    good = sum(sum(one.good.values()) for one in loads)
     out(f"{sent} events, {good} good, {harmed} workers harmed, "
         f"failures {failures}")
     if good + sum(failures.values()) + sum(
-            sum(load.failed["close"].values()) for load in loads) != sent:
+            sum(one.failed["close"].values()) for one in loads) != sent:
         wrong.append("sent and answered do not add up")
     if sum(failures.values()) > harmed * CONCURRENCY:
         wrong.append(f"more than {CONCURRENCY} failures a harmed worker")
@@ -153,18 +122,8 @@ def judge(loads, harmed, out):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--rate", type=float, default=10)
-    parser.add_argument("--seed", type=int,
-                        default=int(os.environ.get("SEED", time.time())))
-    args = parser.parse_args()
-    print(f"SEED={args.seed}", flush=True)
-    wrong = run(args.seconds, args.seed, args.rate)
-    for text in wrong[:20]:
-        print("WRONG:", text)
-    print("chaos: " + ("failed" if wrong else "all as it should be"))
-    return bool(wrong)
+    args = load.arguments(seconds=60.0, rate=10.0)
+    return load.verdict("chaos", run(args.seconds, args.seed, args.rate))
 
 
 if __name__ == "__main__":

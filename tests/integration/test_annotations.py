@@ -11,10 +11,14 @@ import re
 import pytest
 
 from lib.events import full_event
+from lib.mqtt_worker import MqttWorker
 from lib.pinfold import ROOT, Pinfold
 from lib.wait import until
 
-TEXT = (ROOT / "scripts/_annotations.lua").read_text()
+WHOLE = (ROOT / "scripts/_annotations.lua").read_text()
+# What only scripts with a table `hooks` have stands at the end.
+TEXT, MQTT = re.split(r"^-+ only in scripts with a table `hooks`.*$", WHOLE,
+                      flags=re.M)
 
 # What Lua itself has, and shims of older engines: docs/scripts.md names them.
 PLAIN_LUA = set("""
@@ -84,13 +88,13 @@ def seen():
     return found
 
 
-def declared_functions():
+def declared_functions(text=TEXT):
     return {f"{name}()" for name in
-            re.findall(r"^function ([\w.]+)\(", TEXT, re.M)}
+            re.findall(r"^function ([\w.]+)\(", text, re.M)}
 
 
-def declared_globals():
-    return set(re.findall(r"^(\w+) = ", TEXT, re.M))
+def declared_globals(text=TEXT):
+    return set(re.findall(r"^(\w+) = ", text, re.M))
 
 
 def declared_fields(name):
@@ -126,3 +130,35 @@ def test_fields(seen, name):
     for names in seen.values():
         exported |= fields_below(path, names)
     assert exported == declared_fields(name)
+
+
+# What hook files have and scripts with a table `hooks` do not.
+HOOK_FILES = {"ctx", "mut", "err", "opts", "ws", "event"}
+# What the script sets, not the worker.
+OWN = {"hooks", "num_states", "keep_state"}
+
+
+@pytest.fixture(scope="module")
+def seen_mqtt():
+    """The names that a script sees while it loads."""
+    source = spy("mqtt").replace('kv.set("seen:mqtt", ', "log.info(")
+    with MqttWorker(source, {"config": {"a": 1}}) as worker:
+        return set(json.loads(worker.logs[-1][2]))
+
+
+def test_mqtt_globals(seen_mqtt):
+    exported = {n.split(".")[0].rstrip("()") for n in seen_mqtt}
+    assert exported == (declared_globals(WHOLE) - PLAIN_LUA - HOOK_FILES - OWN)
+
+
+def test_mqtt_functions(seen_mqtt):
+    exported = {n for n in seen_mqtt if n.endswith("()")}
+    declared = {n for n in declared_functions(WHOLE)
+                if n.rstrip("()").split(".")[0] not in PLAIN_LUA | HOOK_FILES}
+    assert exported == declared
+
+
+def test_nothing_is_declared_twice():
+    names = re.findall(r"^function ([\w.]+)\(|^([\w.]+) = ", WHOLE, re.M)
+    assert len(names) == len(set(names))
+    assert declared_functions(MQTT) & declared_functions(TEXT) == set()

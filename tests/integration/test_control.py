@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bus and the control socket (proto/PROTOCOL.md 6), and who may come in."""
 
+import json
 import os
 import socket
 import stat
@@ -182,6 +183,29 @@ def test_log_subscribe(broker):
     assert "script=s" in line and "n=1" in line and not line.endswith("\n")
     strict.call("status")
     assert strict.notifications == []
+
+
+def test_what_a_script_logs_cannot_pass_for_a_field_of_the_record(pinfold):
+    """One key, one value, in JSON and for people alike."""
+    script = """
+        log.warn("real", {time = 1, level = "audit", topic = "child", msg = "m",
+                          script = "other", hook = "h", ["script.msg"] = "s",
+                          scripted = "x", free = "y"})
+        log.warn("twice", {[1] = "a", ["1"] = "b"})"""
+    broker = pinfold({"log": {"format": "json"}},
+                     {"s": {"before_request": script}})
+    broker.client().call("before_request", [{"id": "1"}])
+    broker.wait_log("twice")
+    pairs = [json.loads(line, object_pairs_hook=list)
+             for line in broker.log().splitlines() if '"log"' in line]
+    names = [[key for key, _ in record] for record in pairs]
+    assert all(len(set(keys)) == len(keys) for keys in names), names
+    record = dict(pairs[0])
+    assert record["level"] == "warn" and record["msg"] == "real"
+    assert record["script"] == "s" and record["hook"] == "before_request"
+    assert record["script.script"] == "other" and record["script.time"] == "1"
+    assert record["script.msg"] == "m" and record["script.script.msg"] == "s"
+    assert record["scripted"] == "x" and record["free"] == "y"
 
 
 def test_flush(broker):

@@ -25,6 +25,12 @@ artifacts.write("d/last.txt", ctx.req.body or "")
 log.warn("looking", {n = 1})
 mut.req.set_header("X-Seen", tostring(kv.get("before")))
 """
+SETTINGS = """
+mut.req.set_header("X-Config", json.encode(config))
+config.limit = "written by the script"
+mut.req.set_header("X-Limit", tostring(config.limit))
+config.limit = nil
+"""
 SCRIPTS = {
     "writer": {"before_request": WRITER},
     "fails": {"before_response": "local x = nil\nreturn x.y",
@@ -33,14 +39,19 @@ SCRIPTS = {
                           "log.info(tostring(n) .. ' ' .. tostring(why))\n"
                           "local ok, w2 = kv.cas('c', nil, 'x')\n"
                           "log.info(tostring(ok) .. ' ' .. tostring(w2))"},
+    "fresh": {"before_request": SETTINGS},
+    "kept": {"after_request": SETTINGS},
 }
+CONFIG = {"limit": 3, "path": "/p", "deep": {"a": [1, 2]}}
+OPTIONS = {"fresh": {"config": CONFIG},
+           "kept": {"config": CONFIG, "globals": "script"}}
 EVENT = {"id": "1", "req": {"method": "POST", "path": "/p", "body": "hi",
                             "headers": [["Accept", "*/*"]]}}
 
 
 @pytest.fixture(scope="module")
 def broker():
-    with Pinfold(scripts=SCRIPTS) as pinfold:
+    with Pinfold(scripts=SCRIPTS, settings=OPTIONS) as pinfold:
         yield pinfold
 
 
@@ -271,6 +282,39 @@ def test_exec_reads_bytes_and_large_bodies(broker, event):
     assert json.loads(text)["error"] is None
 
 
+@pytest.mark.parametrize("script, hook", [("fresh", "before_request"),
+                                          ("kept", "after_request")])
+def test_exec_with_another_config(broker, event, tmp_path, script, hook):
+    """Keys that are given lie over the script's, for that run only; with
+    `globals: script` the config that the script has changed comes back."""
+    def config(*options):
+        result = answer(broker, "exec", *options, script, hook, event())
+        assert result["error"] is None
+        return json.loads(result["ops"][0][2])
+
+    file = tmp_path / "config.json"
+    file.write_text('{"path": null, "deep": {"b": true}}')
+    before = CONFIG
+    for _ in range(2):
+        assert config() == before
+        assert config("--script-config", ' {"limit": 5, "more": "x"}') == \
+            {**CONFIG, "limit": 5, "more": "x"}
+        assert config("--script-config", file) == \
+            {"limit": 3, "deep": {"b": True}}
+        assert config("--script-config={}") == CONFIG
+        if script == "kept":    # what it did to its own stays
+            before = {k: v for k, v in CONFIG.items() if k != "limit"}
+    for text, message in (("{]", "--script-config:1:2: "),
+                          ("/nowhere", "/nowhere: No such file")):
+        _, err = run(broker, "exec", script, hook, event(), "--script-config",
+                     text, code=1)
+        assert message in err
+    file.write_text("[1]")
+    _, err = run(broker, "exec", script, hook, event(), "--script-config",
+                 file, code=1)
+    assert "config is no map" in err
+
+
 @pytest.mark.parametrize("words, text, message", [
     (("nope", "connect"), "{}", "there are: writer fails counts"),
     (("writer", "connect"), "{}", "it has: before_request"),
@@ -285,6 +329,64 @@ def test_exec_mistakes(broker, event, words, text, message):
     assert message in err
     _, err = run(broker, "exec", *words, "/nowhere", code=1)
     assert "/nowhere: No such file" in err
+
+
+# --- grants
+
+
+LEARNED = """
+kv.get("limit")
+kv.set("user:" .. ctx.id, "1")
+kv.incr("hits:" .. ctx.id)
+kv.list("list/")
+bus.emit("seen." .. ctx.id)
+artifacts.write("out/" .. ctx.id, "x")
+artifacts.read("in/first.txt")
+data_store.read("words.txt")
+if ctx.id == "1" then kv.get("\\xff") end
+"""
+
+
+def test_grants_learned_are_enough_and_small():
+    """What is printed, put into the configuration, lets the same events pass,
+    and other names not."""
+    with Pinfold(scripts={"s": {"before_request": LEARNED}},
+                 data={"words.txt": "w"}) as place:
+        assert "kv" not in out(place, "grants", "s")
+        client = place.client()
+        for n in range(20):
+            client.call("before_request", [{"id": str(n)}])
+        text = out(place, "grants", "s", "--learn")
+        found = answer(place, "grants", "s", "--learn")
+        _, err = run(place, "grants", "nope", code=1)
+        assert "no such script is enabled, there are: s" in err
+    assert found["granted"]["kv.read"] is None
+    assert found["used"]["kv.write"] in (["hits:", "user:"], ["user:", "hits:"])
+    assert found["used"]["bus"] == ["seen."]
+    assert '    read: ["", "limit", "list/"]\n' in text
+    text = text.replace('read: ["", ', "read: [")   # bytes that are no text
+    assert '  artifacts: ["in/first.txt", "out/"]\n' in text
+    limited = Pinfold(scripts={"s": {"before_request": LEARNED}, "other": {
+        "close": 'kv.set("x", "y") mut.req.set_path("/on")'}},
+        data={"words.txt": "w"})
+    file = limited.config_file.read_text()
+    learned = "".join(f"      {line}\n" for line in text.splitlines())
+    for head in ("    s:\n", "    other:\n"):
+        assert head in file
+        file = file.replace(head, head + learned)
+    limited.write_config(file)
+    with limited:
+        client = limited.client()
+        for n in range(2, 40):
+            result = client.call("before_request", [{"id": str(n)}])
+            assert result["errors"] == [], result
+        control = limited.control_client()
+        assert control.call("kv.get", ["hits:39"]) is not None
+        client.call("close", [{"id": "1"}])
+        assert control.call("kv.get", ["x"]) is None
+        shown = answer(limited, "grants", "s")
+        assert shown["granted"]["bus"] == ["seen."]
+        assert '  bus: ["seen."]\n' in out(limited, "grants", "s")
 
 
 # --- record
@@ -541,7 +643,7 @@ def test_check_of_a_broken_script(place):
     assert found["scripts"][1]["error"].startswith("b/bus.lua:2:")
     place.write_script("b", "bus", b"\x1bLua\x54\x00".decode("latin-1"))
     text, _ = check(place, place.config_file, code=78)
-    assert "binary chunk" in text
+    assert "b: b/bus.lua:1: bytecode, and only source text is loaded" in text
     shutil.rmtree(place.dir / "scripts" / "a")
     text, _ = check(place, place.config_file, code=78)
     assert f"a: {place.dir}/scripts/a: No such file" in text
@@ -569,6 +671,20 @@ def test_check_where_no_worker_can_be_started(place):
     assert "the sandbox does not hold" in err
     found = json.loads(check(place, place.config_file, "--json", code=69)[0])
     assert "sandbox" in found["error"]
+    # A shell in between sets variables, which no worker starts with.
+    wrapper = place.dir / "wrapper"
+    wrapper.write_text(f'#!/bin/sh\n"{program("pinfold-worker")}" "$@"\n'
+                       "exit $?\n")
+    wrapper.chmod(0o755)
+    place.dir.chmod(0o755)
+    text = place.config_file.read_text()
+    place.write_config(text.replace("/bin/false", str(wrapper)))
+    _, err = check(place, place.config_file, code=69)
+    assert "sandbox: this layer does not hold: environment (" in err
+    assert "cause=sandbox:environment exit=78" in err
+    found = json.loads(check(place, place.config_file, "--json", code=69)[0])
+    assert "environment" in found["error"]
+    place.write_config(text)
     text = place.config_file.read_text().replace("/bin/false", "/nowhere")
     place.write_config(text)
     check(place, place.config_file, code=78)
@@ -584,7 +700,7 @@ def test_every_command_is_documented_with_an_example():
     table = done.stdout.split("Commands\n")[1].split("\nOptions")[0]
     names = [re.match(r"  ([a-z]+(?: [a-z]+)?)", line)[1]
              for line in table.splitlines()]
-    assert len(names) == 25
+    assert len(names) >= 30
     for name in names:
         group, _, sub = name.partition(" ")
         heading = rf"^### .*\b{group}\b" + (rf".*\b{sub}\b" if sub else "")

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from lib.events import full_event
+from lib.examples import examples, with_checks
 from lib.pinfold import ROOT, Pinfold, program
 
 SCRIPTS = (ROOT / "docs/scripts.md").read_text()
@@ -17,54 +18,9 @@ SECURITY = (ROOT / "SECURITY.md").read_text()
 EXAMPLE = ROOT / "docs/pinfold.example.yaml"
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "proto/PROTOCOL.md",
          *ROOT.glob("clients/*/README.md")]
-EXAMPLES = re.findall(r"^```lua (\w+)\n(.*?)^```$", SCRIPTS, re.M | re.S)
+EXAMPLES = examples(SCRIPTS)
+MQTT_EXAMPLES = examples((ROOT / "docs/scripts-mqtt.md").read_text())
 DATA = {"blocked.txt": "a\n", "lists/a.txt": "1\n"}
-
-# What examples need for their arrows: `EXPRESSION --> VALUES` is compared,
-# `CALL --> error: TEXT` must raise that.
-PRELUDE = """
-local function alike(a, b)
-  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
-  for k, v in pairs(a) do if not alike(v, b[k]) then return false end end
-  for k in pairs(b) do if a[k] == nil then return false end end
-  return true
-end
-local function expect(line, got, want)
-  got.n, want.n = nil, nil
-  if not alike(got, want) then
-    error(("%s\\n  gives %s"):format(line, json.encode(got)), 0)
-  end
-end
-local function raises(line, text, f)
-  local ok, message = pcall(f)
-  if ok or not tostring(message):find(text, 1, true) then
-    error(("%s\\n  gives %s"):format(line, tostring(message)), 0)
-  end
-end
-"""
-
-
-def with_checks(text):
-    """The arrows of an example as calls of PRELUDE's functions."""
-    lines = []
-    for line in text.splitlines():
-        found = re.fullmatch(r"\s*(.+?)\s+--> (.+)", line)
-        if not found:
-            lines.append(line)
-            continue
-        expression, wanted = found.groups()
-        shown = lua_text(line.strip())
-        if wanted.startswith("error: "):
-            lines.append(f"raises({shown}, {lua_text(wanted[7:])}, "
-                         f"function() return {expression} end)")
-        else:
-            lines.append(f"expect({shown}, table.pack({expression}), "
-                         f"table.pack({wanted}))")
-    return PRELUDE + "\n".join(lines)
-
-
-def lua_text(text):
-    return f"[==[{text}]==]"
 
 
 def test_there_are_examples():
@@ -96,15 +52,17 @@ def test_example(hook, text):
 
 def test_every_function_has_an_example():
     annotations = (ROOT / "scripts/_annotations.lua").read_text()
-    code = "\n".join(text for _, text in EXAMPLES)
+    code = "\n".join(text for _, text in EXAMPLES + MQTT_EXAMPLES)
     for name in re.findall(r"^function ([\w]+\.[\w.]+)\(", annotations, re.M):
-        assert f"{name}(" in code, name
+        assert re.search(rf"(?<![\w.]){re.escape(name)} ?[({{]", code), name
 
 
 def configuration_keys():
     source = "".join((ROOT / "broker" / name).read_text()
-                     for name in ("conf.c", "conf_script.c"))
-    keys = set(re.findall(r'\b(?:CONF_KEY|CAUSE)\("(\w+)"', source))
+                     for name in ("conf.c", "conf_script.c", "conf_mqtt.c",
+                                  "conf_auth.c"))
+    keys = set(re.findall(r'\b(?:CONF_KEY|CAUSE|KEY|NUMBER)\("([\w.]+)"',
+                          source))
     assert len(keys) > 40
     return keys
 

@@ -4,13 +4,10 @@ two at once, kill -9. Events go on where they can; nothing acknowledged is lost.
 """
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -18,6 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
 
+import full_disk  # noqa: E402
 import mutants  # noqa: E402
 from lib.pinfold import Pinfold, running  # noqa: E402
 from lib.rpc import ConnectionLost, RpcError  # noqa: E402
@@ -36,144 +34,25 @@ OK = [["req.set_path", "/ok"]]
 # --- a full disk
 
 
-class SmallDisk:
-    """A file system of that size, mounted where only its processes see it.
-
-    `prefix` starts a command in there, `root` is the way in from outside.
-    """
-
-    def __init__(self, size):
-        self.dir = Path(tempfile.mkdtemp(prefix="pf-"))
-        (self.dir / "data").mkdir()
-        script = (f'mount -t tmpfs -o size={size} none "$0" && echo mounted && '
-                  'exec sleep 600')
-        user = [] if os.geteuid() == 0 else ["--map-root-user"]
-        self.holder = subprocess.Popen(
-            ["unshare", *user, "--mount", "--propagation", "private", "sh",
-             "-c", script, str(self.dir / "data")],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if self.holder.stdout.readline() != b"mounted\n":
-            raise OSError(self.holder.communicate()[1].decode())
-        pid = str(self.holder.pid)
-        user = ["--user", "--preserve-credentials"] if user else []
-        self.prefix = ["nsenter", "--target", pid, *user, "--mount", "--"]
-        self.root = Path(f"/proc/{pid}/root{self.dir}/data")
-
-    def free(self):
-        stat = os.statvfs(self.root)
-        return stat.f_bavail * stat.f_frsize
-
-    def fill(self):
-        """Another process takes all there is, as fast as it can."""
-        subprocess.run(["sh", "-c", 'cat /dev/zero >> "$0"',
-                        str(self.root / "rubbish")], stderr=subprocess.DEVNULL)
-
-    def clear(self):
-        (self.root / "rubbish").unlink()
-
-    def close(self):
-        self.holder.kill()
-        self.holder.communicate()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-
 @pytest.fixture
 def small_disk():
-    disk = SmallDisk("320m")
+    disk = full_disk.SmallDisk("320m")
     yield disk
     disk.close()
 
 
-class Writer(threading.Thread):
-    """Writes number after number, and remembers what became of each."""
-
-    def __init__(self, broker):
-        super().__init__(daemon=True)
-        self.client = broker.client(timeout=30)
-        self.halt = threading.Event()
-        self.good, self.codes, self.failure = [], [], None
-
-    def run(self):
-        n = 0
-        try:
-            while not self.halt.is_set():
-                sent = {}
-                for n in range(n + 1, n + 33):
-                    sent[n] = self.client.send("before_request",
-                                               [{"id": str(n)}])
-                for number, msgid in sent.items():
-                    self.take(number, msgid)
-        except Exception as error:      # told by the test
-            self.failure = error
-
-    def take(self, number, msgid):
-        try:
-            self.client.wait(msgid)
-            self.good.append(number)
-            self.codes.append("ok")
-        except RpcError as error:
-            self.codes.append(error.code)
-
-    def sees(self, code):
-        """From now on, there is an answer with that code."""
-        start = len(self.codes)
-        until(lambda: code in self.codes[start:] or self.failure, 20,
-              f"an answer `{code}`")
-        assert self.failure is None, self.failure
-
-
 def test_a_full_disk_stops_writes_only(small_disk):
-    broker = Pinfold({"log": {"level": "error"}}, SCRIPTS,
-                     {"write": {"on_error": "fail"}}, dir=small_disk.dir,
-                     prefix=small_disk.prefix)
-    broker.control = small_disk.dir / "control.sock"
-    text = broker.config_file.read_text()
-    assert str(small_disk.dir / "control.sock") in text
+    """R16; `make soak` has fifty rounds."""
+    broker = full_disk.broker_on(small_disk)
     try:
-        broker.start()
-        pid = broker.pid
-        writer, reader = Writer(broker), broker.client()
-        writer.start()
-        for _ in range(4):
-            writer.sees("ok")
-            small_disk.fill()
-            writer.sees("storage")
-            assert reader.call("close", [{"id": "1"}])["ops"] == OK
-            small_disk.clear()
-            writer.sees("ok")
-        writer.halt.set()
-        writer.join(30)
-        assert writer.failure is None and broker.process.poll() is None
-        assert broker.pid == pid
-        assert set(writer.codes) == {"ok", "storage"}
-
-        small_disk.fill()
-        broker.kill()           # and it comes back while the disk is full
-        assert small_disk.free() < 1 << 20
-        broker.start()
+        assert full_disk.fill_and_free(small_disk, broker, 4) == []
         client = broker.client()
-        assert client.call("close", [{"id": "1"}])["ops"] == OK
         small_disk.fill()       # the ballast that was given up, too
-        until(lambda: not written(client), 20, "writes are refused")
+        until(lambda: not full_disk.written(client), 20, "writes are refused")
         small_disk.clear()
-        until(lambda: written(client), 20, "writes go on")
-        keys = set()
-        for digit in "123456789":
-            keys |= set(broker.control_client().call("kv.list",
-                                                     ["k:" + digit]))
-        have = {int(key[2:]) for key in keys}
-        assert not set(writer.good) - have, "acknowledged, and lost"
+        until(lambda: full_disk.written(client), 20, "writes go on")
     finally:
         broker.kill()
-
-
-def written(client):
-    try:
-        client.call("before_request", [{"id": "0"}])
-        return True
-    except RpcError as error:
-        assert error.code == "storage", error
-        return False
 
 
 def test_too_full_to_open_is_told(small_disk):

@@ -4,6 +4,7 @@ every event is answered once, memory stays bounded, nobody else notices.
 """
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,9 +16,12 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from lib.pinfold import Pinfold
-from lib.rpc import Client, RpcError, pack
-from lib.wait import until
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
+
+import ends  # noqa: E402
+from lib.pinfold import Pinfold  # noqa: E402
+from lib.rpc import Client, RpcError, pack  # noqa: E402
+from lib.wait import until  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 # Memory is measured on the release build: sanitizers keep what is freed.
@@ -221,80 +225,87 @@ def test_a_drip_holds_up_nobody(pinfold):
         one.close()
 
 
+# --- more than a worker can hold
+
+
+@pytest.mark.parametrize("memory, header, body", [
+    ("64MiB", 15, 3),       # over what broker and worker exchange
+    ("64MiB", 10, 15),
+    ("16MiB", 8, 0),        # over a quarter of the script's memory
+    ("16MiB", 1, 5),
+])
+def test_what_a_worker_cannot_hold_is_too_large_for_it(memory, header, body):
+    """An event and what earlier scripts did to it: that script fails with it,
+    its worker lives, and the next event is served."""
+    scripts = {"first": {"before_request": 'mut.req.set_body('
+                         '("x"):rep(tonumber(ctx.req.path)))'},
+               "second": {"before_request": 'mut.req.set_path("/second")'}}
+    settings = {"first": {"memory": "128MiB"}, "second": {"memory": memory}}
+    with Release({"log": {"level": "warn"}}, scripts, settings) as broker:
+        client, control = broker.client(timeout=30), broker.control_client()
+        pids = set(broker.children())
+        event = [{"id": "1", "req": {
+            "path": str(body << 20), "headers": [["X", "y" * (header << 20)]]}}]
+        error = client.error("before_request", event)
+        assert error.code == "too_large", error
+        assert "a quarter of the script's memory" in error.message
+        event[0]["req"] = {"path": "1"}
+        result = client.call("before_request", event)
+        assert result["errors"] == [] and len(result["ops"]) == 2
+        assert set(broker.children()) == pids
+        shown = control.call("script.show", ["second"])
+        assert shown["errors"] == {"too_large": 1}
+
+
 # --- an end under load
 
 
-class Steady(threading.Thread):
-    """Keeps a window outstanding until it is told that the broker goes."""
-
-    def __init__(self, broker):
-        super().__init__(daemon=True)
-        self.client = broker.client(timeout=30)
-        self.codes, self.wrong = {}, []
-
-    def run(self):
-        n, waiting = 0, set()
-        try:
-            while not self.client.notifications or waiting:
-                while len(waiting) < 32 and not self.client.notifications:
-                    n += 1
-                    waiting.add(self.client.send("before_request", event(n)))
-                self.client._read(30)
-                for msgid in list(self.client.answers):
-                    self.take(waiting, msgid)
-                if self.client.closed:
-                    break
-        except OSError as error:
-            # It closed between two of our requests: those it never saw.
-            self.wrong.append(f"{error!r} with {len(waiting)} unanswered")
-        if waiting:
-            self.wrong.append(f"{len(waiting)} unanswered at the end")
-
-    def take(self, waiting, msgid):
-        error, result = self.client.answers.pop(msgid)
-        if msgid not in waiting:
-            self.wrong.append(f"answered twice: {msgid}")
-        waiting.discard(msgid)
-        code = error["code"] if error else "ok"
-        if not error and result["ops"] != OK:
-            self.wrong.append(f"{msgid}: {result}")
-        self.codes[code] = self.codes.get(code, 0) + 1
+def test_twenty_ends_under_load():
+    """R12; `make soak` has a hundred."""
+    assert ends.run(times=20, seed=20261122) == []
 
 
-def test_twenty_ends_under_load(pinfold):
-    """R12: SIGTERM: what was sent is answered, by the script or with
-    shutting_down, before the connection closes; then exit 0."""
-    broker = Pinfold({"log": {"level": "error"}},
-                     {"s": {"before_request": 'kv.incr("n") '
-                            'mut.req.set_path("/ok")',
-                            "flush": 'kv.incr("flushed")'}})
-    good = 0
-    try:
-        for i in range(20):
-            broker.start()
-            loads = [Steady(broker) for _ in range(3)]
-            for load in loads:
-                load.start()
-            until(lambda: all(load.codes.get("ok", 0) > 20 for load in loads),
-                  30, "load")
-            broker.process.send_signal(signal.SIGTERM)
-            assert broker.wait_exit() == 0, broker.log()
-            for load in loads:
-                load.join(30)
-                assert not load.is_alive()
-                assert not load.wrong, load.wrong
-                assert set(load.codes) <= {"ok", "shutting_down"}, load.codes
-                good += load.codes["ok"]
-            assert not broker.socket.exists() and not broker.control.exists()
-            broker._forget()
-        broker.start()
-        control = broker.control_client()
-        # Each answered event has left its mark, each end has run `flush`.
-        assert int(control.call("kv.get", ["n"])) == good
-        assert int(control.call("kv.get", ["flushed"])) == 20
-        assert broker.stop() == 0
-    finally:
-        broker.close()
+def read_to_the_end(sock):
+    """All messages up to the end, which must be a close and no reset."""
+    unpacker = msgpack.Unpacker(raw=False)
+    while data := sock.recv(1 << 18):
+        unpacker.feed(data)
+    return list(unpacker)
+
+
+def test_who_still_sends_at_the_end_misses_no_answer(pinfold):
+    """R12: many a client reads no more once a write of its own has failed. So
+    the broker first ends its own side only, and none fails."""
+    broker = pinfold(scripts=SCRIPTS)
+    client, control = broker.client(timeout=30), broker.control_client()
+    sent = [client.send("close", event(i)) for i in range(100)]
+    until(lambda: control.call("script.show", ["quick"])["events"] == 100, 30,
+          "all are answered, and none is read")
+    broker.process.send_signal(signal.SIGTERM)
+    ended = select.poll()
+    ended.register(client.sock, select.POLLRDHUP)
+    while not ended.poll(10):
+        sent.append(client.send("close", event("more")))
+    for _ in range(20):
+        client.send("close", event("late"))
+    answers = [m for m in read_to_the_end(client.sock) if m[0] == 1]
+    assert [m[1] for m in answers] == sent[:len(answers)]
+    assert len(answers) >= len(sent) - 1, "one may have crossed the end"
+    assert all(m[3]["ops"] == OK for m in answers[:100])
+    assert {m[2]["code"] for m in answers if m[2]} <= {"shutting_down"}
+    client.close()
+    assert broker.wait_exit() == 0
+
+
+def test_nobody_has_to_wait_for_who_was_told_all(pinfold):
+    """The broker does not outlive the patience of one that stays and is owed
+    nothing: it closes, and that is the end that this client sees."""
+    broker = pinfold(scripts=SCRIPTS)
+    client = broker.client(timeout=30)
+    assert client.call("close", event(1))["ops"] == OK
+    broker.process.send_signal(signal.SIGTERM)
+    assert broker.wait_exit() == 0
+    assert [m[1] for m in read_to_the_end(client.sock)] == ["goaway"]
 
 
 def test_an_end_with_an_event_that_hangs(pinfold):

@@ -75,7 +75,7 @@ def test_without_hello(shared):
 def test_unknown_methods(shared):
     client = shared.client()
     for method in ("", "before_reques", "bus", "status", "kv.get", "shutdown",
-                   "auth_on_register", "x" * 5000):
+                   "auth_on_registe", "x" * 5000):
         assert client.error(method, [{"id": "1"}]).code == "unknown_method"
         client.notify(method, [{"id": "1"}])
     assert ask(client, "1") == "1"

@@ -13,6 +13,26 @@ import sys
 import msgpack
 
 
+VERDICTS = ["next", "ok", "deny"]
+
+# As in proto/proto.h.
+MQTT_HOOKS = """auth_on_register auth_on_register_m5 auth_on_publish
+    auth_on_publish_m5 auth_on_subscribe auth_on_subscribe_m5 on_auth_m5
+    on_unsubscribe on_unsubscribe_m5 on_deliver on_deliver_m5 on_register
+    on_register_m5 on_publish on_publish_m5 on_subscribe on_subscribe_m5
+    on_offline_message on_client_wakeup on_client_offline on_client_gone
+    on_session_expired""".split()
+FIRST_MQTT_HOOK = 12
+
+
+def hook_number(name):
+    return FIRST_MQTT_HOOK + MQTT_HOOKS.index(name)
+
+
+def hook_name(number):
+    return MQTT_HOOKS[number - FIRST_MQTT_HOOK]
+
+
 class Worker:
     def __init__(self):
         self.unpacker = msgpack.Unpacker(raw=False, strict_map_key=False,
@@ -58,7 +78,29 @@ class Worker:
     def fail(self, msgid, code, message):
         self.send([1, msgid, {"code": code, "message": message}, None])
 
+    def verdict(self, msgid, verdict, reason=None, mods=None, effects=()):
+        packed = msgpack.packb([VERDICTS.index(verdict), reason, mods])
+        self.send([1, msgid, None, [packed, 0, pack_all(effects),
+                                    len(effects)]])
+
+    def load_file(self, msgid, settings):
+        """A one-file script: Python with HOOKS, names of MQTT hooks; LANES;
+        LOADED, what is answered instead; load(w, id), run meanwhile."""
+        _, text = self.call("source.get", msgid, settings["main"])
+        exec(text.decode(), self.module)
+        if "load" in self.module:
+            self.module["load"](self, msgid)
+        default = {"hooks": [hook_number(name) for name
+                             in self.module.get("HOOKS", [])],
+                   "lanes": self.module.get("LANES", 1),
+                   "effects": pack_all(self.module.get("EFFECTS", ())),
+                   "neffects": 0}
+        self.send([1, msgid, None, self.module.get("LOADED", default)])
+
     def load(self, msgid, params):
+        if params[0]["dialect"] == "mqtt":
+            self.load_file(msgid, params[0])
+            return
         for name in params[0]["files"]:
             _, text = self.call("source.get", msgid, name)
             exec(text.decode(), self.module)

@@ -239,7 +239,8 @@ class Origin:
         self.tls = tls_dir is not None
         self.scheme = "https" if self.tls else "http"
         if self.tls:
-            context = certs.server_context(*certs.make(tls_dir))
+            self.certificate, key = certs.make(tls_dir)
+            context = certs.server_context(self.certificate, key)
             self._server.socket = context.wrap_socket(
                 self._server.socket, server_side=True,
                 do_handshake_on_connect=False)

@@ -69,6 +69,7 @@ class Client:
         self.answers = {}           # msgid -> [error, result]
         self.bodies = {}            # msgid -> {"req.body": bytes, ...}
         self.closed = False
+        self.reset = False          # that, and not by a close
         self._next = 0
         self._unpacker = unpacker()
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -178,7 +179,7 @@ class Client:
         except socket.timeout:
             return
         except ConnectionError:
-            data = b""
+            data, self.reset = b"", True
         if not data:
             self.closed = True
             return

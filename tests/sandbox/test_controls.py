@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from holes import FULL
 from probe import find
 
 LATE_MS = 50
@@ -113,28 +114,6 @@ CRASH = {
 def test_crashes_the_engine(name):
     source, limit = CRASH[name]
     assert fate(source, limit, gone=60, late_ms=60000) == "crashed"
-
-
-# A new key goes into a table that only a weak reference holds, just when there
-# is no memory: the collection that follows takes the table away (983bc433).
-FULL = """
-        local hog = {}
-        for round = 1, 200 do
-            pcall(function()
-                for size = 16, 4, -1 do
-                    pcall(function() while true do
-                        hog[#hog + 1] = ("x"):rep(1 << size) .. #hog end end)
-                end
-            end)
-            pcall(function()
-                for i = 1, 2000 do
-                    local mt = {__newindex = {}}
-                    local t = setmetatable({}, setmetatable(mt, {__mode = "v"}))
-                    for k = 1, 40 do t[k * 1.5] = k end
-                end
-            end)
-            for i = 1, #hog, 7 do hog[i] = false end
-        end"""
 
 
 def test_b11_full_memory_corrupts_the_heap():

@@ -5,6 +5,8 @@ by native code, is in test_layers.py and test_forbidden.py."""
 
 import pytest
 
+from holes import FULL
+
 MIB = 1 << 20
 
 OOM = {
@@ -45,24 +47,7 @@ OOM = {
                 while true do t[#t + 1] = {} end end})
             error("now")
         end)""",
-    "B11 full, then a new key of a weakly held table": """
-        local hog = {}
-        for round = 1, 200 do
-            pcall(function()
-                for size = 16, 4, -1 do
-                    pcall(function() while true do
-                        hog[#hog + 1] = ("x"):rep(1 << size) .. #hog end end)
-                end
-            end)
-            pcall(function()
-                for i = 1, 2000 do
-                    local mt = {__newindex = {}}
-                    local t = setmetatable({}, setmetatable(mt, {__mode = "v"}))
-                    for k = 1, 40 do t[k * 1.5] = k end
-                end
-            end)
-            for i = 1, #hog, 7 do hog[i] = false end
-        end""",
+    "B11 full, then a new key of a weakly held table": FULL,
     "B11 a finished table whose set grows": """
         local hog = {}
         local t = setmetatable({}, {__newindex = function(t, k, v)

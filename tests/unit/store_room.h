@@ -146,6 +146,41 @@ static inline bool answer_is(const struct answer *a, const char *text)
 	return slice_is(buf_slice(&a->text), text);
 }
 
+static inline struct slice s(const char *text)
+{
+	return slice_str(text);
+}
+
+/* What account 1 is charged with. */
+static inline uint64_t room_usage(struct room *r)
+{
+	struct store_status status;
+
+	store_status(r->store, &status);
+	return status.usage[1];
+}
+
+static inline void room_on_page(void *arg, int status,
+				const struct store_page *page)
+{
+	struct answer *a = arg;
+
+	on_status(a, status);
+	a->n = page->n;
+}
+
+/* How many keys of the store begin so. */
+static inline size_t room_rows(struct room *r, const char *prefix)
+{
+	struct store_range range = {
+		.prefix = s(prefix), .max_rows = 1000, .max_bytes = 64 << 20};
+	struct answer a = {0};
+
+	cr_assert_eq(store_list(r->store, &range, room_on_page, &a), OK);
+	room_wait(r, a.calls);
+	return a.n;
+}
+
 /* Keys and values as C strings. */
 static inline void room_put(struct room *r, const char *key, const char *value,
 			    struct answer *a)

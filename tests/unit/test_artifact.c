@@ -13,11 +13,6 @@ struct art_room {
 	struct artifact_options options;
 };
 
-static struct slice s(const char *text)
-{
-	return slice_str(text);
-}
-
 static void art_start(struct art_room *k)
 {
 	cr_assert_eq(artifact_open(&k->a, k->r.store, &k->options), OK);
@@ -38,33 +33,6 @@ static void art_room_close(struct art_room *k)
 {
 	artifact_close(k->a);
 	room_close(&k->r);
-}
-
-static uint64_t usage(struct art_room *k)
-{
-	struct store_status status;
-
-	store_status(k->r.store, &status);
-	return status.usage[1];
-}
-
-static void on_count(void *arg, int status, const struct store_page *page)
-{
-	struct answer *a = arg;
-
-	on_status(a, status);
-	a->n = page->n;
-}
-
-static size_t rows(struct art_room *k, const char *prefix)
-{
-	struct store_range range = {
-		.prefix = s(prefix), .max_rows = 1000, .max_bytes = 64 << 20};
-	struct answer a = {0};
-
-	cr_assert_eq(store_list(k->r.store, &range, on_count, &a), OK);
-	room_wait(&k->r, a.calls);
-	return a.n;
 }
 
 /* Until no blob waits for anything: removal is by timer. */
@@ -251,9 +219,9 @@ Test(artifact, write_read_delete)
 		cr_assert_eq(stat_of(&k, "d/a.txt").a.status, ERR_ABSENT);
 		cr_assert_eq(stat_of(&k, "d").a.status, ERR_ABSENT);
 		settle(&k);
-		cr_assert_eq(rows(&k, "c"), 0);
-		cr_assert_eq(rows(&k, "p"), 0);
-		cr_assert_eq(usage(&k), 0);
+		cr_assert_eq(room_rows(&k.r, "c"), 0);
+		cr_assert_eq(room_rows(&k.r, "p"), 0);
+		cr_assert_eq(room_usage(&k.r), 0);
 		art_room_close(&k);
 	}
 }
@@ -314,7 +282,7 @@ Test(artifact, large_content_in_ranges)
 		cr_assert_eq(read_blob(&k, blob + 1, 0, 100, &a), ERR_ABSENT);
 		cr_assert_eq(read_blob(&k, blob + 1, 5 << 20, 9, &a),
 			     ERR_ABSENT);
-		cr_assert_eq(usage(&k), n + 6 + 3 + 24);
+		cr_assert_eq(room_usage(&k.r), n + 6 + 3 + 24);
 		art_room_close(&k);
 		answer_fini(&a);
 		free(bytes);
@@ -403,7 +371,7 @@ Test(artifact, renames)
 		cr_assert_eq(change(&k, 7, op, 2), ERR_CONFLICT);
 		cr_assert(content_is(&k, "a", "bb"));
 		settle(&k);
-		cr_assert_eq(rows(&k, "c"), 2);
+		cr_assert_eq(room_rows(&k.r, "c"), 2);
 		art_room_close(&k);
 	}
 }
@@ -459,8 +427,8 @@ Test(artifact, what_a_failed_run_put_is_removed)
 		cr_assert_eq(change(&k, 8, &op, 1), OK);
 		artifact_drop_owner(k.a, 8);
 		settle(&k);
-		cr_assert_eq(rows(&k, "c"), 1);
-		cr_assert_eq(rows(&k, "p"), 0);
+		cr_assert_eq(room_rows(&k.r, "c"), 1);
+		cr_assert_eq(room_rows(&k.r, "p"), 0);
 		cr_assert(content_is(&k, "x", "kept"));
 		art_room_close(&k);
 	}
@@ -475,19 +443,19 @@ Test(artifact, a_start_removes_what_has_no_name)
 
 	art_room_open(&k, &o);
 	cr_assert_eq(write_text(&k, "x", "kept"), OK);
-	before = usage(&k);
+	before = room_usage(&k.r);
 	blob_of(&k, 7, "lost");
 	blob_of(&k, 8, "lost too");
-	cr_assert_eq(usage(&k), before + 12);
+	cr_assert_eq(room_usage(&k.r), before + 12);
 	artifact_close(k.a);
 	room_store_close(&k.r);
 	room_store_open(&k.r);
-	cr_assert_eq(rows(&k, "c"), 3);
+	cr_assert_eq(room_rows(&k.r, "c"), 3);
 	art_start(&k);
-	while (rows(&k, "c") > 1)
+	while (room_rows(&k.r, "c") > 1)
 		uv_run(&k.r.loop, UV_RUN_NOWAIT);
-	cr_assert_eq(rows(&k, "p"), 0);
-	cr_assert_eq(usage(&k), before);
+	cr_assert_eq(room_rows(&k.r, "p"), 0);
+	cr_assert_eq(room_usage(&k.r), before);
 	cr_assert(content_is(&k, "x", "kept"));
 	art_room_close(&k);
 }

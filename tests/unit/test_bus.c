@@ -20,11 +20,6 @@ struct bus_room {
 	struct bus_options options;
 };
 
-static struct slice s(const char *text)
-{
-	return slice_str(text);
-}
-
 static void bus_start(struct bus_room *b)
 {
 	cr_assert_eq(bus_open(&b->bus, b->r.store, &b->options), OK);

@@ -3,50 +3,15 @@
  * The configuration: every default, every key, files and paths. The mistakes
  * are in test_conf_mistakes.c.
  */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "broker/conf.h"
 #include "broker/conf_check.h"
 #include "broker/yaml.h"
 #include "proto/unpack.h"
-
-#define MIN "listen: p.sock\ndata_dir: data\n"
-
-static int parse_n(struct slice text, struct conf **out, struct buf *error)
-{
-	return conf_parse("t.yml", "/etc/pf", text, out, error);
-}
-
-static struct conf *good(const char *text)
-{
-	struct buf error = {0};
-	struct conf *conf;
-	int rc = parse_n(slice_str(text), &conf, &error);
-
-	cr_assert_eq(rc, 0, "%s: %.*s", text, (int)error.n,
-		     (const char *)error.p);
-	cr_assert_not_null(conf);
-	cr_assert_eq(error.n, 0);
-	buf_fini(&error);
-	return conf;
-}
-
-static void bad(const char *text, const char *expected)
-{
-	struct buf error = {0};
-	struct conf *conf;
-	int rc = parse_n(slice_str(text), &conf, &error);
-
-	buf_add_byte(&error, 0);
-	cr_assert_eq(rc, ERR_FORMAT, "accepted, or %d: %s", rc, text);
-	cr_assert_null(conf);
-	cr_assert_str_eq((const char *)error.p, expected);
-	buf_fini(&error);
-}
+#include "tests/unit/conf_text.h"
 
 Test(conf, defaults)
 {
@@ -288,8 +253,6 @@ Test(conf, every_script_key)
 	cr_assert_str_eq(s->subscribe.item[0], "*");
 	conf_free(c);
 }
-
-#define SCRIPT(settings) MIN "luaplugin: {scripts: {s: {" settings "}}}\n"
 
 Test(conf, one_policy_for_all_causes)
 {

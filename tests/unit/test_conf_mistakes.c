@@ -3,46 +3,9 @@
  * The configuration: the text of every mistake, with its line and column, and
  * the bounds on what is read at all.
  */
-#include <criterion/criterion.h>
 #include <stdio.h>
 
-#include "broker/conf.h"
-
-#define MIN "listen: p.sock\ndata_dir: data\n"
-
-static int parse_n(struct slice text, struct conf **out, struct buf *error)
-{
-	return conf_parse("t.yml", "/etc/pf", text, out, error);
-}
-
-static struct conf *good(const char *text)
-{
-	struct buf error = {0};
-	struct conf *conf;
-	int rc = parse_n(slice_str(text), &conf, &error);
-
-	cr_assert_eq(rc, 0, "%s: %.*s", text, (int)error.n,
-		     (const char *)error.p);
-	cr_assert_not_null(conf);
-	cr_assert_eq(error.n, 0);
-	buf_fini(&error);
-	return conf;
-}
-
-static void bad(const char *text, const char *expected)
-{
-	struct buf error = {0};
-	struct conf *conf;
-	int rc = parse_n(slice_str(text), &conf, &error);
-
-	buf_add_byte(&error, 0);
-	cr_assert_eq(rc, ERR_FORMAT, "accepted, or %d: %s", rc, text);
-	cr_assert_null(conf);
-	cr_assert_str_eq((const char *)error.p, expected);
-	buf_fini(&error);
-}
-
-#define SCRIPT(settings) MIN "luaplugin: {scripts: {s: {" settings "}}}\n"
+#include "tests/unit/conf_text.h"
 
 struct mistake {
 	const char *text, *error;
@@ -108,16 +71,15 @@ Test(conf_mistakes, mistakes_of_the_top_level)
 				"directory for the database"},
 		{MIN "lisen: x\n",
 		 "t.yml:3:1: unknown key 'lisen' in the top level, expected "
-		 "one of control, data_dir, data_store, hook_timeout, limits, "
-		 "listen, load_timeout, log, luaplugin, plugins, sandbox, "
-		 "shutdown_timeout, storage, worker; did you mean 'listen'?"},
+		 "one of control, data_dir, data_store, gateway, hook_timeout, "
+		 "limits, listen, load_timeout, log, luaplugin, mqtt, plugins, "
+		 "sandbox, shutdown_timeout, storage, worker; did you mean "
+		 "'listen'?"},
 		{MIN "zzzzzzzz: x\n",
 		 "t.yml:3:1: unknown key 'zzzzzzzz' in the top level, expected "
-		 "one of control, data_dir, data_store, hook_timeout, limits, "
-		 "listen, load_timeout, log, luaplugin, plugins, sandbox, "
-		 "shutdown_timeout, storage, worker"},
-		{MIN "mqtt: {}\n",
-		 "t.yml:3:1: mqtt: not supported by this version"},
+		 "one of control, data_dir, data_store, gateway, hook_timeout, "
+		 "limits, listen, load_timeout, log, luaplugin, mqtt, plugins, "
+		 "sandbox, shutdown_timeout, storage, worker"},
 		{MIN "control: p.sock\n",
 		 "t.yml:1:9: listen and control are the same socket, expected "
 		 "two paths"},

@@ -17,11 +17,6 @@ struct kv_room {
 	struct kv *kv;
 };
 
-static struct slice s(const char *text)
-{
-	return slice_str(text);
-}
-
 static void kv_room_open(struct kv_room *k, const struct store_options *o)
 {
 	struct kv_options kv = {.ns = "http",
@@ -401,33 +396,6 @@ Test(kv, expiry)
 	}
 }
 
-static uint64_t usage(struct kv_room *k)
-{
-	struct store_status status;
-
-	store_status(k->r.store, &status);
-	return status.usage[1];
-}
-
-static void on_count(void *arg, int status, const struct store_page *page)
-{
-	struct answer *a = arg;
-
-	on_status(a, status);
-	a->n = page->n;
-}
-
-static size_t rows(struct kv_room *k, const char *prefix)
-{
-	struct store_range range = {
-		.prefix = s(prefix), .max_rows = 1000, .max_bytes = 1 << 20};
-	struct answer a = {0};
-
-	cr_assert_eq(store_list(k->r.store, &range, on_count, &a), OK);
-	room_wait(&k->r, a.calls);
-	return a.n;
-}
-
 /* The sweep removes what has expired, and only that; the index empties. */
 Test(kv, the_sweep)
 {
@@ -444,7 +412,7 @@ Test(kv, the_sweep)
 		set(&k, "again", "short", 2000);
 		set(&k, "again", "for good", 0);
 		set(&k, "later", "v", 3600 * 1000);
-		cr_assert_eq(rows(&k, "k"), 402);
+		cr_assert_eq(room_rows(&k.r, "k"), 402);
 		clock_ms += 10 * 1000;
 		/* Opened again, it looks at once, not when a timer says. */
 		kv_close(k.kv);
@@ -454,13 +422,13 @@ Test(kv, the_sweep)
 							  .account = 1,
 							  .now = test_now}),
 			     OK);
-		while (rows(&k, "k") > 2)
+		while (room_rows(&k.r, "k") > 2)
 			uv_run(&k.r.loop, UV_RUN_NOWAIT);
-		while (rows(&k, "x") > 1)
+		while (room_rows(&k.r, "x") > 1)
 			uv_run(&k.r.loop, UV_RUN_NOWAIT);
 		cr_assert(holds(&k, "again", "for good"));
 		cr_assert(holds(&k, "later", "v"));
-		cr_assert_lt(usage(&k), 100);
+		cr_assert_lt(room_usage(&k.r), 100);
 		kv_room_close(&k);
 	}
 }
@@ -477,7 +445,7 @@ Test(kv, the_index_stays_small)
 			set(&k, "session", "v", 3600 * 1000);
 			clock_ms += 1000;
 		}
-		cr_assert_lt(rows(&k, "x"), 10);
+		cr_assert_lt(room_rows(&k.r, "x"), 10);
 		kv_room_close(&k);
 	}
 }

@@ -1,0 +1,181 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""One event in twenty wants to keep the processor for ever.
+
+    tests/chaos/timeouts.py [--seconds 600] [--one-in 20] [--timeout 200]
+                            [--most 0] [--seed N]
+
+What they run is corpus A of tests/sandbox. The verdict is set arithmetic on
+what the clients sent and received:
+
+    every event answered exactly once,
+    every endless one failed, with `timeout` or an error of its own,
+    every good one answered right, of the same script and of another.
+
+Printed: when a lone endless event is answered, in milliseconds past its time
+limit; wrong is one later than its grace by more than --most, if that is not 0.
+And the p99.9 of the other script's events beside all this, as a multiple of
+that alone.
+"""
+
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lib.pinfold import Pinfold  # noqa: E402
+from lib.rpc import RpcError  # noqa: E402
+from load import (Load, arguments, busy, code_of, count, finish,  # noqa: E402
+                  share, verdict)
+from sandbox.test_corpus_a import SOFT  # noqa: E402
+
+WINDOW, CONNECTIONS = 16, 3
+ENDLESS = [text for text in SOFT.values() if "require" not in text]
+ANSWER = 'mut.req.set_header("X-R", ctx.req.path)'
+MIXED = """
+if ctx.req.method == "ENDLESS" then
+  assert(load(ctx.req.body, "=endless"))()
+end
+""" + ANSWER
+FORESEEN = {"timeout", "script_error"}
+
+
+def wanted(path):
+    return [["req.set_header", "X-R", path]]
+
+
+class Mixed(Load):
+    def __init__(self, broker, name, dice, one_in):
+        super().__init__(broker, WINDOW)
+        self.name_, self.dice, self.one_in = name, dice, one_in
+        self.endless = set()
+        self.codes = {"endless": {}, "good": {}}
+
+    def event(self, n):
+        path = f"/{self.name_}/{n}"
+        request = {"method": "GET", "path": path, "body": b""}
+        if self.dice.randrange(self.one_in) == 0:
+            self.endless.add(n)
+            request["method"] = "ENDLESS"
+            request["body"] = self.dice.choice(ENDLESS).encode()
+        return "before_request", {"id": path, "req": request}
+
+    def took(self, n, hook, error, result):
+        code = code_of(error, result)
+        count(self.codes["endless" if n in self.endless else "good"], code)
+        if code == "ok" and result["ops"] != wanted(f"/{self.name_}/{n}"):
+            self.wrong.append(f"{n} got {result['ops']!r}")
+
+
+class Lone(threading.Thread):
+    """Endless events one after the other, a good one behind each."""
+
+    def __init__(self, broker, dice):
+        super().__init__(daemon=True)
+        self.client, self.dice = broker.client(timeout=60), dice
+        self.halt, self.took, self.wrong = threading.Event(), [], []
+
+    def ask(self, method, body):
+        try:
+            result = self.client.call("connect", [
+                {"id": "1", "req": {"method": method, "path": "/1",
+                                    "body": body}}])
+        except RpcError as error:
+            return error.code
+        return code_of(None, result)
+
+    def run(self):
+        while not self.halt.is_set():
+            text = self.dice.choice(ENDLESS)
+            start = time.monotonic()
+            code = self.ask("ENDLESS", text.encode())
+            if code == "timeout":
+                self.took.append(time.monotonic() - start)
+            elif code not in FORESEEN:
+                self.wrong.append(f"{text} ended with {code}")
+            code = self.ask("GET", b"")
+            if code != "ok":
+                self.wrong.append(f"a good event behind {text}: {code}")
+
+
+def beside(client, seconds, wrong):
+    """Seconds of each event of the script that nobody harms, sorted."""
+    took, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        start = time.perf_counter()
+        result = client.call("close", [{"id": "1", "req": {"path": "/b"}}])
+        took.append(time.perf_counter() - start)
+        if result["errors"] or result["ops"] != wanted("/b"):
+            wrong.append(f"the script beside answered {result}")
+    return sorted(took)
+
+
+def judge(loads, out=print):
+    codes = {"endless": {}, "good": {}}
+    for load in loads:
+        for kind in codes:
+            for code, n in load.codes[kind].items():
+                count(codes[kind], code, n)
+    sent, wrong = sum(load.sent for load in loads), []
+    endless = sum(len(load.endless) for load in loads)
+    out(f"{sent} events, {endless} endless: {codes['endless']}; good: "
+        f"{codes['good']}")
+    if sum(sum(found.values()) for found in codes.values()) != sent:
+        wrong.append("sent and answered do not add up")
+    if set(codes["good"]) != {"ok"}:
+        wrong.append("good events have failed")
+    if set(codes["endless"]) - FORESEEN or "timeout" not in codes["endless"]:
+        wrong.append("endless events have not timed out")
+    return wrong
+
+
+def lateness(took, limit, most, out):
+    """Of lone events; `limit` in milliseconds."""
+    late = sorted(seconds * 1e3 - limit for seconds in took)
+    grace = max(limit / 5, 100)
+    out(f"{len(late)} lone ones, told {share(late, 0.5):.1f} ms (p50), "
+        f"{share(late, 0.99):.1f} ms (p99), {late[-1]:.1f} ms (at most) after "
+        f"their {limit} ms; the grace is {grace:.0f} ms; {busy()}")
+    if most and late[-1] > grace + most:
+        return ["one was answered after its grace"]
+    return []
+
+
+def run(seconds, seed, one_in=20, limit=200, most=0.0, out=print):
+    """The verdict: a list of what was wrong, empty when all is well."""
+    scripts = {"mixed": {"before_request": MIXED}, "lone": {"connect": MIXED},
+               "left": {"close": ANSWER}}
+    own = {"timeout": f"{limit}ms", "concurrency": 1}
+    dice, wrong = random.Random(seed), []
+    with Pinfold({"log": {"level": "error"}, "hook_timeout": "60s"}, scripts,
+                 {"mixed": {**own, "workers": 2}, "lone": own}) as broker:
+        client = broker.client(timeout=60)
+        alone = beside(client, seconds / 10, wrong)
+        loads = [Mixed(broker, f"c{i}", dice, one_in)
+                 for i in range(CONNECTIONS)]
+        lone = Lone(broker, dice)
+        for load in [*loads, lone]:
+            load.start()
+        crowded = beside(client, seconds, wrong)
+        lone.halt.set()
+        wrong += finish(loads) + judge(loads, out)
+        lone.join(60)
+        wrong += lone.wrong + lateness(lone.took, limit, most, out)
+        out(f"the script beside: {len(crowded)} events, p99.9 "
+            f"x{share(crowded, 0.999) / share(alone, 0.999):.2f}, p50 "
+            f"x{share(crowded, 0.5) / share(alone, 0.5):.2f}; {busy()}")
+    return wrong
+
+
+def main():
+    args = arguments(seconds=600.0, one_in=20, timeout=200, most=0.0)
+    return verdict("timeouts", run(args.seconds, args.seed, args.one_in,
+                                   args.timeout, args.most))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attacks that are made twice: on the worker, which must stand them, and on the
+engine without the worker's guards, where they must be seen to succeed."""
+
+# A new key goes into a table that only a weak reference holds, just when there
+# is no memory: the collection that follows takes the table away (983bc433).
+FULL = """
+        local hog = {}
+        for round = 1, 200 do
+            pcall(function()
+                for size = 16, 4, -1 do
+                    pcall(function() while true do
+                        hog[#hog + 1] = ("x"):rep(1 << size) .. #hog end end)
+                end
+            end)
+            pcall(function()
+                for i = 1, 2000 do
+                    local mt = {__newindex = {}}
+                    local t = setmetatable({}, setmetatable(mt, {__mode = "v"}))
+                    for k = 1, 40 do t[k * 1.5] = k end
+                end
+            end)
+            for i = 1, #hog, 7 do hog[i] = false end
+        end"""
