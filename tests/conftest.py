@@ -12,6 +12,14 @@ if str(TESTS) not in sys.path:
 import pytest  # noqa: E402
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Says which tests of MongoDB had none."""
+    from lib.mongod_double import used_by
+    if used_by:
+        terminalreporter.write_line(
+            f"not MongoDB, but a double of it: {', '.join(sorted(used_by))}")
+
+
 @pytest.fixture(scope="session")
 def proxy(tmp_path_factory):
     """One mitmdump for the whole run; tests point it at brokers of their own."""

@@ -146,15 +146,7 @@ def test_memcached():
 @contextlib.contextmanager
 def mongodb(where="admin"):
     """Its settings; the user belongs to the database `where`."""
-    program = mongo.ferretdb()
-    if program is None:
-        pytest.skip("not MongoDB: no Go to build a server with")
-    server = owned(mongo.FerretDB(program, auth=True))
-    command = server.command
-    server.command = lambda: [str(c).replace("--setup-database=admin",
-                                             f"--setup-database={where}")
-                              for c in command()]
-    with server:
+    with owned(mongo.mongodb(auth=where)) as server:
         yield as_lua(server.settings())
 
 

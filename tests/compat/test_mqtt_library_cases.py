@@ -73,6 +73,36 @@ def test_3_0_pools_belong_to_all_scripts(redis_port):
         assert client.call("auth_on_register", [register()])["verdict"] == "ok"
 
 
+def test_3_0_a_script_may_call_its_settings_config(redis_port):
+    """As VerneMQ's do; it is the name of a global that is there already. The
+    rest comes from the configuration."""
+    script = """
+require "auth/commons"
+pool = "auth_redis"
+config = {pool_id = pool}
+redis.ensure_pool(config)
+function auth_on_register(reg)
+    results = redis.cmd(pool, "SET", json.encode{reg.mountpoint, reg.client_id,
+                                                reg.username}, "here")
+    return results and ask("get", '["","client","user"]') == "here"
+end
+hooks = {auth_on_register = auth_on_register,
+         auth_on_register_m5 = auth_on_register_m5}"""
+    commons = """
+num_states = 2
+keep_state = false
+function ask(command, key) return redis.cmd(pool, command, key) end
+function auth_on_register_m5(reg) return auth_on_register(reg) end"""
+    with MqttPinfold({"auth/r.lua": script, "auth/commons.lua": commons}, {
+            "scripts": {"r": {"file": "auth/r.lua", "config": {"a": 1}}},
+            "auth_redis": {"port": redis_port}}) as p:
+        client = p.mqtt()
+        for hook in ("auth_on_register", "auth_on_register_m5"):
+            for _ in range(3):
+                assert client.call(hook, [register()]) == {"verdict": "ok",
+                                                           "errors": []}
+
+
 INSISTS = ["mysql", "memcached"]
 NO_POOL = {"postgres": "execute('none', 'SELECT 1')",
            "cockroachdb": "execute('none', 'SELECT 1')",

@@ -151,6 +151,17 @@ def test_1_1_hooks_that_scripts_do_not_have(start, name):
     assert stored(p, "ran") is None
 
 
+@pytest.mark.parametrize("value", ["print", "next", "obf.decrypt", "5", "'x'", "{}",
+                                   "true", "coroutine.create(function() end)"])
+def test_1_1_only_lua_functions_are_hooks(start, value):
+    p = start({"a.lua": f"hooks = {{auth_on_publish = {value}, "
+                        "auth_on_register = function() return true end}"})
+    client = p.mqtt()
+    assert set(client.hello(["mqtt"])["hooks"]) == {"auth_on_register"}
+    assert client.call("auth_on_publish", [publish()]) == {
+        "verdict": "next", "reason": "plugin_chain_exhausted", "errors": []}
+
+
 def test_1_1_hooks_are_those_of_the_first_state_when_it_was_loaded(start):
     p = start({"a.lua": """
 num_states = 2

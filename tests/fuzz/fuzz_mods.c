@@ -44,22 +44,33 @@ static void check_verdict(enum hook hook, struct slice in)
 	buf_fini(&b);
 }
 
+static void check_one_map(struct buf *b)
+{
+	struct cursor c = cursor_of(buf_slice(b));
+	struct scan s;
+	size_t len;
+
+	must(!buf_error(b));
+	scan_init(&s, b->n);
+	must(scan_next(&s, buf_slice(b), &len) == 1 && len == b->n);
+	must(cursor_peek(&c) == CURSOR_MAP);
+	buf_clear(b);
+}
+
 static void check_merge(struct slice in)
 {
 	struct cursor c = cursor_of(in);
 	struct slice input = cursor_raw(&c), mods = cursor_raw(&c);
 	struct buf b = {0};
-	struct scan s;
-	size_t len;
 
 	if (c.error)
 		return;
 	mods_merge_properties(input, mods, &b);
-	must(!buf_error(&b));
-	scan_init(&s, b.n);
-	must(scan_next(&s, buf_slice(&b), &len) == 1 && len == b.n);
-	c = cursor_of(buf_slice(&b));
-	must(cursor_peek(&c) == CURSOR_MAP);
+	check_one_map(&b);
+	if (mods_check(HOOK_AUTH_ON_PUBLISH_M5, mods, NULL) == OK) {
+		mods_merge_publish(input, mods, &b);
+		check_one_map(&b);
+	}
 	buf_fini(&b);
 }
 

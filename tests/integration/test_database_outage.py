@@ -14,7 +14,6 @@ from lib.mongod_double import Double
 from lib.servers import mariadb, postgres
 from lib.wait import until
 
-pytestmark = pytest.mark.timeout(1800)     # the first one builds FerretDB
 SQL = {"postgres": ("SELECT 1 AS v", "SELECT pg_sleep(30)"),
        "cockroachdb": ("SELECT 1 AS v", "SELECT pg_sleep(30)"),
        "mysql": ("SELECT 1 AS v", "SELECT SLEEP(30)"),
@@ -97,9 +96,7 @@ def start(bystander):
 
 def server_for(lib):
     if lib == "mongodb":
-        # One that was given to us cannot be stopped.
-        server = mongodb()
-        return server if hasattr(server, "stop") else Double()
+        return mongodb(own=True)
     return mariadb() if lib.startswith("mysql") else postgres()
 
 

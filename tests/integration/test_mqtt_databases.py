@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/mqtt-databases.md, section by section, against real servers: the block
-of the page as the configuration, the table and row of the page as the data."""
+"""docs/mqtt-databases.md, section by section, against real servers (or what
+lib.mongo has): the block of the page as the configuration, the table and row of
+the page as the data."""
 
 import contextlib
 import json

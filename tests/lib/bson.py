@@ -157,8 +157,8 @@ def read_message(sock):
     return ident, op, doc
 
 
-def command(port, doc):
+def command(address, doc):
     """One command to a server that asks for no password."""
-    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+    with socket.create_connection(address, 10) as sock:
         sock.sendall(msg(doc))
         return read_message(sock)[2]
