@@ -17,7 +17,7 @@ enum {
 	CLIENT_KEEP_FILES = 512,	/* descriptors for everything else */
 	CLIENT_BYTES = 64 << 20,	/* of events in flight, of one */
 	CLIENT_TOTAL_BYTES = 512 << 20, /* and of all together */
-	CLIENT_UNREAD = 128 << 20,	/* of answers that wait, of all */
+	CLIENT_UNREAD = 64 << 20,	/* of answers that wait, of all */
 };
 
 struct client;

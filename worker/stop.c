@@ -113,8 +113,12 @@ void vm_poll(lua_State *L)
 {
 	struct vm *vm = vm_of(L);
 
-	if (vm->stop_asked && late(vm))
+	if (!vm->stop_asked)
+		return;
+	if (late(vm))
 		vm_timeout(L);
+	if (vm->ops->look)
+		vm->ops->look(vm->arg);
 }
 
 void vm_collect(lua_State *L)

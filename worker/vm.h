@@ -38,7 +38,7 @@ struct vm_ops {
 	bool (*fill)(lua_State *L, int index);
 
 	/* SIGUSR1 came, and the deadline has not passed: a run takes long.
-	 * Called between two instructions. */
+	 * Called between two instructions, or by a loop in C. */
 	void (*look)(void *arg);
 };
 

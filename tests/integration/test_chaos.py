@@ -5,16 +5,28 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
 
 import chaos  # noqa: E402
+import crash_loops  # noqa: E402
 import neighbour  # noqa: E402
+import overload  # noqa: E402
 import poison  # noqa: E402
+import readers  # noqa: E402
+import timeouts  # noqa: E402
 
 # Memory is limited by the worker's own heap, which sanitizers replace.
 RELEASE = Path(os.environ.get("PINFOLD_RELEASE",
                               Path(__file__).resolve().parents[2] / "build"))
 LIMITED = str(RELEASE / "pinfold-worker")
+
+
+@pytest.fixture
+def release(monkeypatch):
+    """Memory is measured there: sanitizers keep what is freed."""
+    monkeypatch.setenv("PINFOLD_BUILD", str(RELEASE))
 
 
 def test_workers_die_and_no_event_is_lost():
@@ -54,6 +66,60 @@ def test_the_verdict_on_poison_can_fail():
     assert not judge(1)
     assert judge(2) and judge(1, healthy={"memory": 1})
     assert judge(1, healthy={}) and judge(1, left={"crashed": 1})
+
+
+def test_endless_events_among_good_ones():
+    """R4: good ones are answered, also when others loop around them."""
+    assert timeouts.run(seconds=5, seed=20261122, one_in=10, limit=400) == []
+
+
+def test_the_verdict_on_timeouts_can_fail():
+    """Negative control: a good event that timed out, an endless one that went
+    well, one that nobody answered; one long after its grace."""
+    class Ended:
+        sent, endless = 3, {2}
+
+    def judge(**codes):
+        Ended.codes = {"endless": {"timeout": 1}, "good": {"ok": 2}, **codes}
+        return timeouts.judge([Ended], lambda text: None)
+
+    assert not judge()
+    assert judge(good={"ok": 1, "timeout": 1}) and judge(good={"ok": 1})
+    assert judge(good={"ok": 1, "crashed": 1})
+    assert judge(endless={"ok": 1}) and judge(endless={"crashed": 1})
+
+    def late(seconds):
+        return timeouts.lateness([0.21, seconds], 200, 5, lambda text: None)
+
+    assert late(0.35) and not late(0.29)
+    assert timeouts.after_grace([0.21, 0.35], 200) == 1
+
+
+def test_crash_loops_cost_little():
+    """R6."""
+    assert crash_loops.run(seconds=8, scripts=9, worker=LIMITED) == []
+
+
+def test_the_verdict_on_crash_loops_can_fail():
+    """Negative control: a start too many, a breaker that stays closed."""
+    def judge(deaths, state):
+        return crash_loops.judge(
+            [{"name": "load_1", "state": state}],
+            "child worker ended script=load_1 pid=1\n" * deaths, 0.5,
+            lambda text: None)
+
+    assert not judge(20, "broken")
+    assert judge(21, "broken") and judge(20, "serving")
+
+
+def test_ten_times_too_much_for_a_while(release):
+    """R8."""
+    assert overload.run(rounds=1, seconds=4) == []
+
+
+def test_readers_that_do_not_read(release):
+    """R9: sixty, each of whom could make it keep 8 MiB."""
+    assert readers.run(rounds=1, readers=60) == []
 
 
 def test_an_innocent_script_beside_a_hostile_one():

@@ -99,6 +99,46 @@ def test_late_events_among_good_ones(pinfold):
     assert_silent(client)
 
 
+@pytest.mark.parametrize("loop", [
+    "while true do end",
+    # One call that takes seconds, of a function in C: no hook sees it.
+    """local t = {}
+    for i = 1, 1900 do t = setmetatable({}, {__index = t}) end
+    t = setmetatable({}, {__index = t, __len = function() return 1e6 | 0 end})
+    while true do pcall(table.concat, t) pcall(table.insert, t, 1, 1) end"""],
+    ids=["in Lua", "in C"])
+def test_an_answer_does_not_wait_behind_a_long_run(pinfold, loop):
+    """A worker gathers what it says. When one of its runs takes long, what the
+    others have said leaves before that is over."""
+    script = f'if ctx.req.path == "loop" then {loop} end\n' + ANSWER
+    broker = pinfold(scripts={"s": {"before_request": script}},
+                     settings={"s": {"timeout": "5s"}})
+    client, control = broker.client(timeout=60), broker.control_client()
+    sent = [pack([0, 100 + i, "before_request", event(i, path)])
+            for i, path in enumerate(["/", "/", "loop", "/"])]
+    client.send_raw(b"".join(sent))
+    assert outcomes(client, [100, 101]) == ["/0", "/1"]
+    assert control.call("status")["running"] == 2, "the loop still runs"
+    assert outcomes(client, [102, 103]) == ["timeout", "/3"]
+
+
+def test_a_call_does_not_wait_behind_a_long_run(pinfold):
+    """One lane asks, the other runs on: the question leaves nevertheless, and
+    who asked in time is not taken for late."""
+    script = """if ctx.req.path == "loop" then while true do end end
+        kv.incr("asked") """ + ANSWER
+    broker = pinfold(scripts={"s": {"before_request": script}},
+                     settings={"s": {"timeout": "5s", "concurrency": 2}})
+    client, control = broker.client(timeout=60), broker.control_client()
+    sent = [pack([0, 100 + i, "before_request", event(i, path)])
+            for i, path in enumerate(["/", "loop"])]
+    client.send_raw(b"".join(sent))
+    until(lambda: control.call("kv.get", ["asked"]), 30, "it has asked")
+    assert control.call("status")["running"] == 2, "the loop still runs"
+    assert outcome(client, 101) == "timeout"
+    assert outcome(client, 100) in ("/0", "timeout")
+
+
 # --- poison and crash loops
 
 

@@ -8,6 +8,7 @@ the hook says: `run(w, msgid, params)` in it is called per event.
 """
 
 import os
+import signal
 import sys
 
 import msgpack
@@ -125,4 +126,5 @@ def pack_all(items):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)   # no word that kills
     Worker().serve()
