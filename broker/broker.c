@@ -12,7 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "broker/admin.h"
+#include "broker/admin/admin.h"
 #include "broker/feed.h"
 #include "broker/redact.h"
 #include "broker/reload.h"

@@ -10,7 +10,7 @@
 #define PF_BROKER_BROKER_H
 
 #include "broker/bus.h"
-#include "broker/call.h"
+#include "broker/call/call.h"
 #include "broker/chain.h"
 #include "broker/client.h"
 #include "broker/gateway.h"

@@ -3,7 +3,7 @@
  * redact_known: passwords that the configuration has named, wherever they come
  * up. The longest match at each place goes.
  */
-#include "broker/conf.h"
+#include "broker/conf/conf.h"
 #include "broker/redact.h"
 
 /* How many bytes of a secret stand at `at`; 0: none. */

@@ -7,7 +7,7 @@
 #ifndef PF_BROKER_SCRIPT_H
 #define PF_BROKER_SCRIPT_H
 
-#include "broker/conf.h"
+#include "broker/conf/conf.h"
 #include "broker/grants.h"
 #include "broker/learn.h"
 #include "broker/stats.h"

@@ -3,7 +3,7 @@
  * Any bytes as a configuration file: either a configuration whose promises
  * hold, or one line of error that begins with file, line and column.
  */
-#include "broker/conf.h"
+#include "broker/conf/conf.h"
 #include "proto/scan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

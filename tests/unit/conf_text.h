@@ -8,7 +8,7 @@
 
 #include <criterion/criterion.h>
 
-#include "broker/conf.h"
+#include "broker/conf/conf.h"
 
 /* The shortest that is complete, and one with a script s. */
 #define MIN		 "listen: p.sock\ndata_dir: data\n"

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "broker/conf_check.h"
-#include "broker/yaml.h"
+#include "broker/conf/conf_check.h"
+#include "broker/conf/yaml.h"
 #include "proto/unpack.h"
 #include "tests/unit/conf_text.h"
 

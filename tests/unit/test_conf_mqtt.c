@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "broker/conf.h"
+#include "broker/conf/conf.h"
 #include "broker/redact.h"
 #include "proto/unpack.h"
 
