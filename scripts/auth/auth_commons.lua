@@ -9,7 +9,9 @@
 -- subscribe. Whatever reaches auth_on_publish or auth_on_subscribe here was
 -- not in the cache, so it is refused.
 
-num_states = 10
+-- More than a pool has connections: what waits for the database gathers, and
+-- travels together.
+num_states = 32
 keep_state = false
 
 local nothing = { ["null"] = true, ["undefined"] = true, [""] = true }
