@@ -256,17 +256,6 @@ int gateway_ask(struct gateway *g, const struct gateway_question *q,
 	return OK;
 }
 
-static struct slice text_at(struct slice map, const char *key)
-{
-	struct slice value;
-	struct cursor c;
-
-	if (!map_find(map, key, &value))
-		return (struct slice){0};
-	c = cursor_of(value);
-	return cursor_text(&c);
-}
-
 struct slice gateway_target(const struct gateway *g, struct slice provider,
 			    struct slice pool)
 {
@@ -279,9 +268,9 @@ struct slice gateway_target(const struct gateway *g, struct slice provider,
 	for (n = cursor_array(&c); n > 0 && !c.error; n--) {
 		struct slice map = cursor_raw(&c);
 
-		if (slice_eq(text_at(map, "provider"), provider) &&
-		    slice_eq(text_at(map, "name"), pool))
-			return text_at(map, "target");
+		if (slice_eq(map_text(map, "provider"), provider) &&
+		    slice_eq(map_text(map, "name"), pool))
+			return map_text(map, "target");
 	}
 	return (struct slice){0};
 }

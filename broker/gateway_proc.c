@@ -98,17 +98,6 @@ static void on_hung(struct wheel_timer *t)
 
 /* ---- what it says ------------------------------------------------------ */
 
-static struct slice text_of(struct slice map, const char *key)
-{
-	struct slice value;
-	struct cursor c;
-
-	if (!map_find(map, key, &value))
-		return (struct slice){0};
-	c = cursor_of(value);
-	return cursor_text(&c);
-}
-
 static int on_answer(struct gateway_proc *p, const struct rpc *rpc)
 {
 	struct gateway_answer answer = {.failed = rpc->failed};
@@ -119,8 +108,8 @@ static int on_answer(struct gateway_proc *p, const struct rpc *rpc)
 	if (!a || a->id != rpc->id)
 		return p->cause ? OK : ERR_FORMAT;
 	if (rpc->failed) {
-		answer.code = text_of(rpc->error, "code");
-		answer.message = text_of(rpc->error, "message");
+		answer.code = map_text(rpc->error, "code");
+		answer.message = map_text(rpc->error, "message");
 	} else {
 		answer.value = rpc->result;
 		gateway_remember(p->gateway, a);

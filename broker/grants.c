@@ -7,6 +7,7 @@
 
 #include "broker/learn.h"
 #include "lib/err.h"
+#include "proto/pack.h"
 
 bool grants_allow(const struct grants *g, enum grant kind, struct slice name)
 {
@@ -37,4 +38,15 @@ const char *grant_name(enum grant kind)
 		"kv.read", "kv.write", "bus", "artifacts", "data", "providers"};
 
 	return kind < GRANT_COUNT ? names[kind] : "unknown";
+}
+
+void grant_pack(const struct grant_list *list, struct buf *out)
+{
+	if (!list->limited) {
+		pack_nil(out);
+		return;
+	}
+	pack_array(out, (uint32_t)list->n);
+	for (size_t i = 0; i < list->n; i++)
+		pack_text(out, list->prefix[i]);
 }

@@ -9,7 +9,7 @@
 #ifndef PF_BROKER_GRANTS_H
 #define PF_BROKER_GRANTS_H
 
-#include "lib/slice.h"
+#include "lib/buf.h"
 
 enum grant {
 	GRANT_KV_READ,
@@ -38,6 +38,9 @@ bool grants_allow(const struct grants *g, enum grant kind, struct slice name);
 
 /* The same for what is about to be done: if it may be, it is noted. */
 bool grants_use(const struct grants *g, enum grant kind, struct slice name);
+
+/* The list's prefixes as an array; nil when it is not limited. */
+void grant_pack(const struct grant_list *list, struct buf *out);
 
 /* "kv.read", "kv.write", "bus", "artifacts", "data", "providers". */
 const char *grant_name(enum grant kind);

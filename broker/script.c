@@ -165,9 +165,7 @@ static void pack_grants(const struct script *s, struct buf *out)
 		if (!list->limited)
 			continue;
 		pack_cstr(out, grant_name((enum grant)i));
-		pack_array(out, (uint32_t)list->n);
-		for (size_t k = 0; k < list->n; k++)
-			pack_text(out, list->prefix[k]);
+		grant_pack(list, out);
 	}
 }
 

@@ -292,3 +292,14 @@ bool map_find(struct slice value, const char *key, struct slice *found)
 	}
 	return false;
 }
+
+struct slice map_text(struct slice value, const char *key)
+{
+	struct slice raw;
+	struct cursor c;
+
+	if (!map_find(value, key, &raw))
+		return slice_of(NULL, 0);
+	c = cursor_of(raw);
+	return cursor_text(&c);
+}

@@ -59,4 +59,7 @@ void cursor_skip(struct cursor *c);
  * no map or lacks the key. The first of several equal keys counts. */
 bool map_find(struct slice value, const char *key, struct slice *found);
 
+/* The text (str or bin) under the key: empty when it is absent or no text. */
+struct slice map_text(struct slice value, const char *key);
+
 #endif

@@ -76,22 +76,11 @@ void lane_answer(struct lane *l, const struct rpc *msg)
 	l->state = LANE_READY;
 }
 
-static struct slice text_of(struct slice map, const char *key)
-{
-	struct slice raw;
-	struct cursor c;
-
-	if (!map_find(map, key, &raw))
-		return (struct slice){0};
-	c = cursor_of(raw);
-	return cursor_text(&c);
-}
-
 /* Push "code: message", with the code once. */
 static enum code push_failure(lua_State *L, const struct answer *a)
 {
-	struct slice code = text_of(a->error, "code");
-	struct slice message = text_of(a->error, "message");
+	struct slice code = map_text(a->error, "code");
+	struct slice message = map_text(a->error, "message");
 	enum code c = code_parse(code);
 
 	if (c == CODE_TIMEOUT)

@@ -94,17 +94,6 @@ static uint64_t take_uint(struct slice map, const char *key, uint64_t absent)
 	return c.error ? absent : v;
 }
 
-static struct slice take_text(struct slice map, const char *key)
-{
-	struct slice raw;
-	struct cursor c;
-
-	if (!map_find(map, key, &raw))
-		return (struct slice){0};
-	c = cursor_of(raw);
-	return cursor_text(&c);
-}
-
 /* A map of its own, as it is or inside a bin. */
 static void take_map(struct slice params, const char *key, struct buf *out)
 {
@@ -144,9 +133,9 @@ static unsigned take_count(struct slice map, const char *key, uint64_t absent)
 /* What only scripts of one file have; the files are there. */
 static int take_mqtt(struct script *s, struct slice params)
 {
-	struct slice name = take_text(params, "main");
+	struct slice name = map_text(params, "main");
 
-	s->nulls = !slice_is(take_text(params, "nulls"), "nil");
+	s->nulls = !slice_is(map_text(params, "nulls"), "nil");
 	s->keep_state = take_bool(params, "keep_state");
 	s->keep_globals = false;
 	s->workers = take_count(params, "workers", 1);
@@ -159,7 +148,7 @@ static int take_mqtt(struct script *s, struct slice params)
 
 int script_init(struct script *s, struct slice params)
 {
-	struct slice name = take_text(params, "script");
+	struct slice name = map_text(params, "script");
 	struct slice files;
 	int r;
 
@@ -169,8 +158,8 @@ int script_init(struct script *s, struct slice params)
 	s->name = copy_text(name);
 	if (!s->name)
 		return ERR_NOMEM;
-	s->keep_globals = slice_is(take_text(params, "globals"), "script");
-	if (slice_is(take_text(params, "dialect"), "mqtt"))
+	s->keep_globals = slice_is(map_text(params, "globals"), "script");
+	if (slice_is(map_text(params, "dialect"), "mqtt"))
 		s->dialect = DIALECT_MQTT;
 	s->concurrency = take_count(params, "concurrency", 1);
 	if (s->keep_globals)

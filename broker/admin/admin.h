@@ -83,6 +83,9 @@ void admin_path_unload(struct admin_call *a);
 void admin_path_reload(struct admin_call *a);
 void admin_path_show(struct admin_call *a);
 void admin_pack_script(struct buf *out, const struct script *s);
+/* {name, result, why?} of one script in a reload. */
+struct reload_row;
+void admin_pack_row(struct buf *out, const struct reload_row *row);
 void admin_bus_subscribe(struct admin_call *a);
 void admin_log_subscribe(struct admin_call *a);
 void admin_artifacts_write(struct admin_call *a);

@@ -234,17 +234,6 @@ static const char *fill(struct exec *x, struct slice map, enum hook hook)
 	return NULL;
 }
 
-static struct slice text_of(struct slice map, const char *key)
-{
-	struct slice raw;
-	struct cursor c;
-
-	if (!map_find(map, key, &raw))
-		return slice_of(NULL, 0);
-	c = cursor_of(raw);
-	return cursor_text(&c);
-}
-
 /* The keys of `config`, a map or empty, lie over the script's own for this
  * run: the worker finds them beside the event. */
 static const char *lend(struct exec *x, struct slice config)
@@ -320,10 +309,10 @@ void admin_exec(struct admin_call *a)
 		admin_refuse(a, CODE_SHUTTING_DOWN, "pinfold is stopping");
 		return;
 	}
-	script = admin_find_script(a, text_of(map, "script"));
+	script = admin_find_script(a, map_text(map, "script"));
 	if (!script)
 		return;
-	hook = hook_parse(text_of(map, "hook"));
+	hook = hook_parse(map_text(map, "hook"));
 	if (hook == HOOK_COUNT || !script_serves(script, hook))
 		no_hook(a, script);
 	else

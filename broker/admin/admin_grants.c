@@ -5,17 +5,6 @@
 #include "broker/admin/admin.h"
 #include "proto/pack.h"
 
-static void pack_granted(struct buf *out, const struct grant_list *l)
-{
-	if (!l->limited) {
-		pack_nil(out);
-		return;
-	}
-	pack_array(out, (uint32_t)l->n);
-	for (size_t i = 0; i < l->n; i++)
-		pack_text(out, l->prefix[i]);
-}
-
 static void pack_learned(struct buf *out, const struct learn *l,
 			 enum grant kind)
 {
@@ -47,7 +36,7 @@ void admin_script_grants(struct admin_call *a)
 	pack_map(out, GRANT_COUNT);
 	for (int i = 0; i < GRANT_COUNT; i++) {
 		pack_cstr(out, grant_name((enum grant)i));
-		pack_granted(out, &s->grants.list[i]);
+		grant_pack(&s->grants.list[i], out);
 	}
 	pack_cstr(out, "used");
 	pack_map(out, GRANT_COUNT);

@@ -84,15 +84,7 @@ static void answer(struct path_call *p, const struct reload_row *row)
 	struct buf none = {0}, *out = admin_later_answer(p->later, &none);
 
 	pack_array(out, 1);
-	pack_map(out, 2 + (row->why != NULL));
-	pack_cstr(out, "name");
-	pack_cstr(out, row->name);
-	pack_cstr(out, "result");
-	pack_cstr(out, reload_verdict_name(row->verdict));
-	if (row->why) {
-		pack_cstr(out, "why");
-		pack_text(out, slice_str(row->why));
-	}
+	admin_pack_row(out, row);
 	buf_fini(&none);
 }
 

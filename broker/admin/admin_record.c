@@ -112,25 +112,14 @@ static void on_tap(void *arg, struct event *ev)
 	}
 }
 
-static struct slice text_of(struct slice map, const char *key)
-{
-	struct slice raw;
-	struct cursor c;
-
-	if (!map_find(map, key, &raw))
-		return slice_of(NULL, 0);
-	c = cursor_of(raw);
-	return cursor_text(&c);
-}
-
 /* 0, or ERR_TYPE. */
 static int read_options(struct slice map, struct recorder *r)
 {
-	struct slice name = text_of(map, "script"), raw;
+	struct slice name = map_text(map, "script"), raw;
 	struct cursor c = {0};
 
 	r->left = 1;
-	r->hook = hook_parse(text_of(map, "hook"));
+	r->hook = hook_parse(map_text(map, "hook"));
 	if (map_find(map, "count", &raw)) {
 		c = cursor_of(raw);
 		r->left = cursor_uint(&c);

@@ -10,6 +10,19 @@
 #include "proto/pack.h"
 
 /* [{name, result, generation, why}], or the error of the file. */
+void admin_pack_row(struct buf *out, const struct reload_row *row)
+{
+	pack_map(out, 2 + (row->why != NULL));
+	pack_cstr(out, "name");
+	pack_cstr(out, row->name);
+	pack_cstr(out, "result");
+	pack_cstr(out, reload_verdict_name(row->verdict));
+	if (row->why) {
+		pack_cstr(out, "why");
+		pack_text(out, slice_str(row->why));
+	}
+}
+
 static void on_reloaded(void *arg, const struct reload_result *result)
 {
 	struct admin_later *l = arg;
@@ -27,19 +40,8 @@ static void on_reloaded(void *arg, const struct reload_result *result)
 	}
 	out = admin_later_answer(l, &none);
 	pack_array(out, (uint32_t)result->n);
-	for (size_t i = 0; i < result->n; i++) {
-		const struct reload_row *row = &result->row[i];
-
-		pack_map(out, 2 + (row->why != NULL));
-		pack_cstr(out, "name");
-		pack_cstr(out, row->name);
-		pack_cstr(out, "result");
-		pack_cstr(out, reload_verdict_name(row->verdict));
-		if (row->why) {
-			pack_cstr(out, "why");
-			pack_text(out, slice_str(row->why));
-		}
-	}
+	for (size_t i = 0; i < result->n; i++)
+		admin_pack_row(out, &result->row[i]);
 	buf_fini(&none);
 	admin_later_end(l);
 }

@@ -73,27 +73,13 @@ static uint64_t time_left(const struct question *q)
 	return t->due_ms > now ? t->due_ms - now : 1;
 }
 
-/* The script's prefixes, or nil for all but link-local addresses. */
-static void pack_grants(const struct script *s, struct buf *out)
-{
-	const struct grant_list *l = &s->grants.list[GRANT_PROVIDERS];
-
-	if (!l->limited) {
-		pack_nil(out);
-		return;
-	}
-	pack_array(out, (uint32_t)l->n);
-	for (size_t i = 0; i < l->n; i++)
-		pack_text(out, l->prefix[i]);
-}
-
 static int ask(struct question *q, struct gateway_question *g)
 {
 	struct buf grants = {0};
 	struct later *l;
 	int r;
 
-	pack_grants(q->script, &grants);
+	grant_pack(&q->script->grants.list[GRANT_PROVIDERS], &grants);
 	g->grants = buf_slice(&grants);
 	g->timeout_ms = time_left(q);
 	l = later_new(q);

@@ -4,17 +4,6 @@
  */
 #include "clients/c/client.h"
 
-static struct slice text_of(struct slice map, const char *key)
-{
-	struct slice raw;
-	struct cursor c;
-
-	if (!map_find(map, key, &raw))
-		return slice_of(NULL, 0);
-	c = cursor_of(raw);
-	return cursor_text(&c);
-}
-
 void pf_error_read(struct slice value, struct pf_error *out)
 {
 	struct cursor c = cursor_of(value);
@@ -24,12 +13,12 @@ void pf_error_read(struct slice value, struct pf_error *out)
 		out->message = cursor_text(&c); /* empty when it is no text */
 		return;
 	}
-	out->word = text_of(value, "code");
+	out->word = map_text(value, "code");
 	out->code = code_parse(out->word);
-	out->message = text_of(value, "message");
-	out->script = text_of(value, "script");
-	out->hook = text_of(value, "hook");
-	out->traceback = text_of(value, "traceback");
+	out->message = map_text(value, "message");
+	out->script = map_text(value, "script");
+	out->hook = map_text(value, "hook");
+	out->traceback = map_text(value, "traceback");
 }
 
 /* The elements of the array under `key`; absent and nil count as empty. */

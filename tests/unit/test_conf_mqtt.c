@@ -12,46 +12,26 @@
 #include "broker/conf/conf.h"
 #include "broker/redact.h"
 #include "proto/unpack.h"
+#include "tests/unit/folder.h"
 
 #define MIN "listen: p.sock\ndata_dir: data\n"
-
-static char dir[64];
 
 static void setup(void)
 {
 	log_setup(LOG_AUDIT, false);
-	strcpy(dir, "/tmp/pf-mqtt-XXXXXX");
-	cr_assert_not_null(mkdtemp(dir));
+	folder_make();
 }
 
 static void teardown(void)
 {
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	cr_assert_eq(system(command), 0);
+	folder_remove();
 }
 
 TestSuite(conf_mqtt, .init = setup, .fini = teardown);
 
-/* `name` below dir; folders in it are made. */
 static void put(const char *name, const char *text)
 {
-	char path[512];
-	size_t n = (size_t)snprintf(path, sizeof(path), "%s/", dir);
-	FILE *f;
-
-	for (; *name; name++) {
-		path[n] = 0;
-		if (*name == '/')
-			(void)mkdir(path, 0755);
-		path[n++] = *name;
-	}
-	path[n] = 0;
-	f = fopen(path, "w");
-	cr_assert_not_null(f, "%s", path);
-	fputs(text, f);
-	fclose(f);
+	folder_put(name, slice_str(text));
 }
 
 /* The file pinfold.yaml in dir: NULL, and `why` says why. */

@@ -13,46 +13,30 @@
 #include "broker/script.h"
 #include "proto/scan.h"
 #include "proto/unpack.h"
+#include "tests/unit/folder.h"
 
-static char dir[64];
 static struct buf why;
 
 static void setup(void)
 {
 	log_setup(LOG_AUDIT, false);
-	strcpy(dir, "/tmp/pf-script-XXXXXX");
-	cr_assert_not_null(mkdtemp(dir));
+	folder_make();
 }
 
 static void teardown(void)
 {
-	char command[128];
-
 	buf_fini(&why);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	cr_assert_eq(system(command), 0);
+	folder_remove();
 }
 
 TestSuite(script, .init = setup, .fini = teardown);
 
 static void put(const char *name, size_t size)
 {
-	char path[4096], *text = malloc(size + 1);
-	size_t n = (size_t)snprintf(path, sizeof(path), "%s/", dir);
-	FILE *f;
+	char *text = malloc(size + 1);
 
-	for (; *name; name++) {
-		path[n] = 0;
-		if (*name == '/')
-			(void)mkdir(path, 0755);
-		path[n++] = *name;
-	}
-	path[n] = 0;
 	memset(text, '-', size);
-	f = fopen(path, "w");
-	cr_assert_not_null(f, "%s", path);
-	cr_assert_eq(fwrite(text, 1, size, f), size);
-	fclose(f);
+	folder_put(name, slice_of(text, size));
 	free(text);
 }
 

@@ -14,46 +14,27 @@
 #include "proto/mods.h"
 #include "proto/pack.h"
 #include "proto/unpack.h"
+#include "tests/unit/folder.h"
 
-static char dir[64];
 static struct buf why;
 
 static void setup(void)
 {
 	log_setup(LOG_AUDIT, false);
-	strcpy(dir, "/tmp/pf-file-XXXXXX");
-	cr_assert_not_null(mkdtemp(dir));
+	folder_make();
 }
 
 static void teardown(void)
 {
-	char command[128];
-
 	buf_fini(&why);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	cr_assert_eq(system(command), 0);
+	folder_remove();
 }
 
 TestSuite(script_file, .init = setup, .fini = teardown);
 
-/* A file of that text below dir; folders on the way are made. */
 static void put(const char *name, const char *text)
 {
-	char path[512];
-	size_t n = (size_t)snprintf(path, sizeof(path), "%s/", dir);
-	FILE *f;
-
-	for (; *name; name++) {
-		path[n] = 0;
-		if (*name == '/')
-			(void)mkdir(path, 0755);
-		path[n++] = *name;
-	}
-	path[n] = 0;
-	f = fopen(path, "w");
-	cr_assert_not_null(f, "%s", path);
-	fputs(text, f);
-	fclose(f);
+	folder_put(name, slice_str(text));
 }
 
 static char *below(const char *name)
