@@ -58,7 +58,7 @@ def test_every_function_has_an_example():
 
 
 def configuration_keys():
-    source = "".join((ROOT / "broker" / name).read_text()
+    source = "".join((ROOT / "broker/conf" / name).read_text()
                      for name in ("conf.c", "conf_script.c", "conf_mqtt.c",
                                   "conf_auth.c"))
     keys = set(re.findall(r'\b(?:CONF_KEY|CAUSE|KEY|NUMBER)\("([\w.]+)"',
