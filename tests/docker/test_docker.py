@@ -56,9 +56,10 @@ for tool in gcc cmake python3; do command -v $tool; done
 def test_contents(engine):
     listing = engine.docker("run", "--rm", "--entrypoint=sh", "pinfold", "-c",
                             LIST).stdout.split()
-    assert listing[:5] == [UID, UID, "pinfold", "pinfold-worker", "pinfoldd"]
+    assert listing[:6] == [UID, UID, "pinfold", "pinfold-gateway",
+                           "pinfold-worker", "pinfoldd"]
     scripts = {path.name for path in (ROOT / "scripts").iterdir()}
-    assert set(listing[5:]) == scripts
+    assert set(listing[6:]) == scripts
 
 
 @pytest.mark.parametrize("program", ["pinfoldd", "pinfold"])
