@@ -261,26 +261,6 @@ static int on_question(struct child *c, const struct rpc *rpc)
 	return c->ops->on_call(c, c->arg, run, rpc);
 }
 
-static void read_layers(struct slice map, const char *key,
-			char names[][CHILD_LAYER_NAME], unsigned *n)
-{
-	struct slice value;
-	struct cursor c;
-	uint32_t count;
-
-	if (!map_find(map, key, &value))
-		return;
-	c = cursor_of(value);
-	for (count = cursor_array(&c); count > 0 && !c.error; count--) {
-		struct slice name = cursor_text(&c);
-
-		if (*n == CHILD_LAYERS || name.n >= CHILD_LAYER_NAME)
-			continue;
-		memcpy(names[*n], name.p, name.n);
-		names[(*n)++][name.n] = 0;
-	}
-}
-
 /* [layer, errno]: the mandatory layer for which it is about to end. */
 static int on_failed(struct child *c, struct cursor *params)
 {
@@ -290,7 +270,7 @@ static int on_failed(struct child *c, struct cursor *params)
 	cursor_array(params);
 	layer = cursor_text(params);
 	error = (int)cursor_int(params);
-	if (params->error || layer.n >= CHILD_LAYER_NAME)
+	if (params->error || layer.n >= LAYERS_NAME)
 		return ERR_FORMAT;
 	snprintf(c->failed, sizeof(c->failed), "sandbox:%.*s", (int)layer.n,
 		 (const char *)layer.p);
@@ -312,9 +292,9 @@ static int on_notification(struct child *c, const struct rpc *rpc)
 	if (!slice_is(rpc->method, "ready") || c->state != CHILD_STARTING ||
 	    cursor_array(&params) < 1)
 		return ERR_FORMAT;
-	read_layers(slice_of(params.p, (size_t)(params.end - params.p)),
+	layers_read(slice_of(params.p, (size_t)(params.end - params.p)),
 		    "sandbox", c->held, &c->nheld);
-	read_layers(slice_of(params.p, (size_t)(params.end - params.p)),
+	layers_read(slice_of(params.p, (size_t)(params.end - params.p)),
 		    "missing", c->missing, &c->nmissing);
 	wheel_stop(&c->timer);
 	if (c->strict && c->nmissing > 0) {

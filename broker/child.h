@@ -16,6 +16,7 @@
 
 #include <sys/types.h>
 
+#include "broker/layers.h"
 #include "broker/link.h"
 #include "broker/run.h"
 #include "proto/rpc.h"
@@ -23,8 +24,6 @@
 enum {
 	CHILD_SLOTS = 1024,    /* runs given to one worker at most */
 	CHILD_BYTES = 8 << 20, /* that wait for its socket, unless it idles */
-	CHILD_LAYERS = 16,
-	CHILD_LAYER_NAME = 24,
 };
 
 enum child_state {
@@ -103,11 +102,11 @@ struct child {
 	void **kept;	  /* the crew's; set to NULL when this is freed */
 	uint64_t answers; /* good ones since the spawn */
 
-	char held[CHILD_LAYERS][CHILD_LAYER_NAME];
+	char held[LAYERS_MAX][LAYERS_NAME];
 	unsigned nheld;
-	char missing[CHILD_LAYERS][CHILD_LAYER_NAME];
+	char missing[LAYERS_MAX][LAYERS_NAME];
 	unsigned nmissing;
-	char failed[CHILD_LAYER_NAME + 8]; /* "sandbox:LAYER", or empty */
+	char failed[LAYERS_NAME + 8]; /* "sandbox:LAYER", or empty */
 };
 
 /* Everything a child needs of the house. */

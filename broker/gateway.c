@@ -277,15 +277,6 @@ struct slice gateway_target(const struct gateway *g, struct slice provider,
 
 /* ---- status ------------------------------------------------------------ */
 
-static void pack_layers(struct buf *out, const char *key,
-			const char names[][GATEWAY_LAYER_NAME], unsigned n)
-{
-	pack_cstr(out, key);
-	pack_array(out, n);
-	for (unsigned i = 0; i < n; i++)
-		pack_text(out, slice_str(names[i]));
-}
-
 void gateway_pack_status(const struct gateway *g, struct buf *out)
 {
 	const struct gateway_proc *p = g->now;
@@ -303,8 +294,8 @@ void gateway_pack_status(const struct gateway *g, struct buf *out)
 	pack_uint(out, g->restarts);
 	pack_cstr(out, "calls");
 	pack_uint(out, g->ncalls);
-	pack_layers(out, "sandbox", p ? p->held : NULL, p ? p->nheld : 0);
-	pack_layers(out, "missing", p ? p->missing : NULL, p ? p->nmissing : 0);
+	layers_pack(out, "sandbox", p ? p->held : NULL, p ? p->nheld : 0);
+	layers_pack(out, "missing", p ? p->missing : NULL, p ? p->nmissing : 0);
 	pack_cstr(out, "pools");
 	if (p && p->pools.n)
 		pack_raw(out, buf_slice(&p->pools));

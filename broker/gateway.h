@@ -16,6 +16,7 @@
 
 #include <uv.h>
 
+#include "broker/layers.h"
 #include "broker/turn.h"
 #include "broker/wheel.h"
 #include "lib/buf.h"
@@ -25,8 +26,6 @@ enum {
 	GATEWAY_BYTES = 64 << 20,      /* of them */
 	GATEWAY_POOLS = 256,	       /* that are remembered */
 	GATEWAY_POOL_BYTES = 16 << 10, /* settings of one */
-	GATEWAY_LAYERS = 16,
-	GATEWAY_LAYER_NAME = 24,
 };
 
 struct gateway_options {

@@ -119,30 +119,10 @@ static int on_answer(struct gateway_proc *p, const struct rpc *rpc)
 	return OK;
 }
 
-static void read_layers(struct slice map, const char *key,
-			char names[][GATEWAY_LAYER_NAME], unsigned *n)
-{
-	struct slice value;
-	struct cursor c;
-	uint32_t count;
-
-	if (!map_find(map, key, &value))
-		return;
-	c = cursor_of(value);
-	for (count = cursor_array(&c); count > 0 && !c.error; count--) {
-		struct slice name = cursor_text(&c);
-
-		if (*n == GATEWAY_LAYERS || name.n >= GATEWAY_LAYER_NAME)
-			continue;
-		memcpy(names[*n], name.p, name.n);
-		names[(*n)++][name.n] = 0;
-	}
-}
-
 static void on_ready(struct gateway_proc *p, struct slice map)
 {
-	read_layers(map, "sandbox", p->held, &p->nheld);
-	read_layers(map, "missing", p->missing, &p->nmissing);
+	layers_read(map, "sandbox", p->held, &p->nheld);
+	layers_read(map, "missing", p->missing, &p->nmissing);
 	wheel_stop(&p->timer);
 	p->ready = true;
 	if (p->gateway->options.strict && p->nmissing > 0) {

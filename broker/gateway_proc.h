@@ -54,8 +54,8 @@ struct gateway_proc {
 	uint64_t log_second;
 	unsigned log_lines;
 	struct buf pools; /* what it last told of them: a raw array */
-	char held[GATEWAY_LAYERS][GATEWAY_LAYER_NAME];
-	char missing[GATEWAY_LAYERS][GATEWAY_LAYER_NAME];
+	char held[LAYERS_MAX][LAYERS_NAME];
+	char missing[LAYERS_MAX][LAYERS_NAME];
 	unsigned nheld, nmissing;
 };
 

@@ -13,15 +13,6 @@ static void pack_pair(struct buf *out, const char *key, uint64_t value)
 	pack_uint(out, value);
 }
 
-static void pack_layers(struct buf *out, const char *key,
-			const char names[][CHILD_LAYER_NAME], unsigned n)
-{
-	pack_cstr(out, key);
-	pack_array(out, n);
-	for (unsigned i = 0; i < n; i++)
-		pack_text(out, slice_str(names[i]));
-}
-
 static void pack_workers(struct buf *out, const struct crew *crew)
 {
 	uint32_t n = 0;
@@ -38,8 +29,8 @@ static void pack_workers(struct buf *out, const struct crew *crew)
 		pack_map(out, 4);
 		pack_pair(out, "pid", (uint64_t)c->pid);
 		pack_pair(out, "restarts", crew->restarts[i]);
-		pack_layers(out, "sandbox", c->held, c->nheld);
-		pack_layers(out, "missing", c->missing, c->nmissing);
+		layers_pack(out, "sandbox", c->held, c->nheld);
+		layers_pack(out, "missing", c->missing, c->nmissing);
 	}
 }
 
