@@ -53,8 +53,11 @@ static int open_gateway(struct broker *b)
 
 int broker_open_children(struct broker *b, struct buf *why)
 {
-	struct child_house house = {&b->turn, &b->wheel,
-				    b->conf->sandbox.strict};
+	struct child_house house = {
+		.turn = &b->turn,
+		.wheel = &b->wheel,
+		.strict = b->conf->sandbox.strict,
+	};
 	struct nursery_options options = {
 		.worker = broker_worker_path(b->conf),
 		.memory = (size_t)64 << 20,

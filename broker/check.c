@@ -196,8 +196,11 @@ static int open_scripts(struct check *k)
 /* 0 and a loop that has run, or an exit status and `why`. */
 static int load_all(struct check *k, struct buf *why)
 {
-	struct child_house house = {&k->turn, &k->wheel,
-				    k->conf->sandbox.strict};
+	struct child_house house = {
+		.turn = &k->turn,
+		.wheel = &k->wheel,
+		.strict = k->conf->sandbox.strict,
+	};
 	struct nursery_options options = {
 		.worker = broker_worker_path(k->conf),
 		.memory = (size_t)64 << 20,

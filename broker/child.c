@@ -509,6 +509,7 @@ struct child *child_new(const struct child_house *house, pid_t pid, int fd,
 	c->arg = arg;
 	c->pid = pid;
 	c->strict = house->strict;
+	c->affinity = house->affinity;
 	for (unsigned i = 0; i < CHILD_SLOTS; i++)
 		c->free_slots[c->nfree++] = CHILD_SLOTS - 1 - i;
 	wheel_timer_init(&c->timer, on_child_timer);
@@ -524,7 +525,7 @@ struct child *child_new(const struct child_house *house, pid_t pid, int fd,
 void child_free(struct child *c)
 {
 	must(c->link_closed && c->reaped);
-	wheel_stop(&c->silence);
+	wheel_stop(&c->watch);
 	end_load(c);
 	if (c->kept)
 		*c->kept = NULL;
@@ -553,11 +554,13 @@ void child_load(struct child *c, struct slice params, uint32_t nparams,
 			       .id = LOAD_ID,
 			       .hook = HOOK_COUNT,
 			       .serial = (uint64_t)1 << 63 |
-					 (uint64_t)(unsigned)c->pid};
+					 (uint64_t)(unsigned)c->pid,
+			       .begun_us = c->link.turn->now_us};
 	list_init(&c->load.node);
 	rpc_request(out, LOAD_ID, "load", nparams);
 	pack_raw(out, params);
 	wheel_start(c->link.wheel, &c->timer, load_timeout_ms);
+	child_watch(c);
 }
 
 void child_serve(struct child *c, unsigned concurrency, uint64_t timeout_ms)

@@ -16,6 +16,7 @@
 
 #include <sys/types.h>
 
+#include "broker/affinity.h"
 #include "broker/layers.h"
 #include "broker/link.h"
 #include "broker/run.h"
@@ -94,9 +95,12 @@ struct child {
 	unsigned free_slots[CHILD_SLOTS];
 	unsigned nfree;
 	struct child_slot slots[CHILD_SLOTS];
-	struct wheel_timer timer;   /* of starting and loading */
-	struct wheel_timer silence; /* child_watch.c */
-	uint64_t heard_ms;	    /* when it said something last */
+	struct wheel_timer timer; /* of starting and loading */
+	struct wheel_timer watch; /* child_watch.c */
+	uint64_t heard_ms;	  /* when it said something last */
+	const struct affinity *affinity;
+	bool confined;	      /* kept off the spared processors */
+	cpu_set_t processors; /* confined: where it could run before */
 	struct run load;  /* stands for the loading in calls: BEGUN meanwhile,
 			   * without an owner, not in `sent` */
 	void **kept;	  /* the crew's; set to NULL when this is freed */
@@ -114,6 +118,7 @@ struct child_house {
 	struct turn *turn;
 	struct wheel *wheel;
 	bool strict; /* a worker that lacks an optional layer is ended */
+	const struct affinity *affinity; /* the nursery's */
 };
 
 /* Take over a spawned worker (its pid and our end of its socket). NULL: no

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * child_watch: a worker that has several runs and is silent. Private to
+ * child_watch: a worker that has something to do and is silent. Private to
  * child.c.
  *
  * It has one thread, and gathers what it says. Behind a run that takes long,
  * answers of others might wait until they are taken for late; so it is reminded
- * (SIGUSR1) to say what there is.
+ * (SIGUSR1) to say what there is. And while a run, or the loading, computes for
+ * longer than WATCH_MS, the worker keeps off some processors (affinity.h); one
+ * that waits for an answer to its call does not compute.
  */
 #ifndef PF_BROKER_CHILD_WATCH_H
 #define PF_BROKER_CHILD_WATCH_H
 
 #include "broker/child.h"
 
-enum { SILENCE_MS = 10 };
+enum { WATCH_MS = 10 };
 
-void child_watch_init(struct child *c); /* `silence` is stopped by the owner */
+void child_watch_init(struct child *c); /* `watch` is stopped by the owner */
 
-/* One more run was sent. */
+/* It was given something to do. */
 void child_watch(struct child *c);
 
 #endif

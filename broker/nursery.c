@@ -162,6 +162,8 @@ int nursery_init(struct nursery *n, const struct child_house *house,
 		 const struct nursery_options *options, struct buf *why)
 {
 	*n = (struct nursery){.house = *house, .options = *options};
+	affinity_init(&n->affinity);
+	n->house.affinity = &n->affinity;
 	list_init(&n->children);
 	wheel_timer_init(&n->respawn, on_respawn);
 	n->drop_uid = geteuid() == 0;

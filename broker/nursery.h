@@ -18,6 +18,7 @@ struct nursery_options {
 
 struct nursery {
 	struct child_house house;
+	struct affinity affinity; /* of every worker */
 	struct nursery_options options;
 	struct spawn_uids uids;
 	bool drop_uid; /* we are root */

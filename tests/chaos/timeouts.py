@@ -17,9 +17,11 @@ what the clients sent and received:
 Printed: when a lone endless event is answered, in milliseconds past its time
 limit; wrong is one later than its grace by more than --most, if that is not 0.
 And the p99.9 of the other script's events beside all this, as a multiple of
-that alone.
+that alone, as a process of its own sees it: not one that shares an interpreter
+with the clients above.
 """
 
+import multiprocessing
 import random
 import sys
 import threading
@@ -104,16 +106,33 @@ class Lone(threading.Thread):
                 self.wrong.append(f"a good event behind {text}: {code}")
 
 
-def beside(client, seconds, wrong):
-    """Seconds of each event of the script that nobody harms, sorted."""
-    took, end = [], time.monotonic() + seconds
+def ask(broker, seconds, answer):
+    client, took, wrong = broker.client(timeout=60), [], []
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         start = time.perf_counter()
         result = client.call("close", [{"id": "1", "req": {"path": "/b"}}])
         took.append(time.perf_counter() - start)
         if result["errors"] or result["ops"] != wanted("/b"):
             wrong.append(f"the script beside answered {result}")
-    return sorted(took)
+    answer.send((sorted(took), wrong[:20]))
+
+
+def beside(broker, seconds, wrong):
+    """Seconds of each event of the script that nobody harms, sorted."""
+    context = multiprocessing.get_context("fork")
+    told, answer = context.Pipe()
+    process = context.Process(target=ask, args=(broker, seconds, answer),
+                              daemon=True)
+    process.start()
+    answer.close()      # so that its death is the end of this
+    try:
+        took, found = told.recv()
+    finally:
+        process.kill()
+        process.join(30)
+    wrong += found
+    return took
 
 
 def judge(loads, out=print, stood_still=0):
@@ -165,14 +184,13 @@ def run(seconds, seed, one_in=20, limit=200, most=0.0, out=print):
     dice, wrong = random.Random(seed), []
     with Pinfold({"log": {"level": "error"}, "hook_timeout": "60s"}, scripts,
                  {"mixed": {**own, "workers": 2}, "lone": own}) as broker:
-        client = broker.client(timeout=60)
-        alone = beside(client, seconds / 10, wrong)
+        alone = beside(broker, seconds / 10, wrong)
         loads = [Mixed(broker, f"c{i}", dice, one_in)
                  for i in range(CONNECTIONS)]
         lone = Lone(broker, dice)
         for load in [*loads, lone]:
             load.start()
-        crowded = beside(client, seconds, wrong)
+        crowded = beside(broker, seconds, wrong)
         lone.halt.set()
         wrong += finish(loads)
         lone.join(60)

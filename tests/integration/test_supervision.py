@@ -5,11 +5,12 @@ event is answered exactly once with the right code, and the others go on.
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from lib.rpc import RpcError, pack
+from lib.rpc import RpcError, lazy, pack
 from lib.wait import until
 
 FAKE = Path(__file__).resolve().parents[1] / "lib" / "fake_worker.py"
@@ -137,6 +138,53 @@ def test_a_call_does_not_wait_behind_a_long_run(pinfold):
     assert control.call("status")["running"] == 2, "the loop still runs"
     assert outcome(client, 101) == "timeout"
     assert outcome(client, 100) in ("/0", "timeout")
+
+
+def processors(worker):
+    return os.sched_getaffinity(worker["pid"])
+
+
+def test_long_runs_keep_off_some_processors(pinfold):
+    """R4: behind one that computes, whoever wakes up waits for a tick."""
+    broker = pinfold(scripts={"long": {"before_request": "while true do end",
+                                       "close": ANSWER},
+                              "short": {"before_response": ANSWER}},
+                     settings={"long": {"timeout": "1s", "concurrency": 1}})
+    client, control = broker.client(timeout=30), broker.control_client()
+    long, = status(control, "long")["workers"]
+    short, = status(control, "short")["workers"]
+    every = sorted(os.sched_getaffinity(0))
+    spared = every[:max(1, len(every) // 4)] if len(every) > 1 else []
+    left = set(every) - set(spared)
+
+    sent = client.send("before_request", event(1))
+    until(lambda: processors(long) == left, 0.9)
+    assert outcome(client, client.send("before_response", event(2))) == "/2"
+    assert processors(short) == set(every)
+    assert outcome(client, sent) == "timeout"
+    assert outcome(client, client.send("close", event(3))) == "/3"
+    until(lambda: processors(long) == set(every), what="all are back")
+
+
+def test_a_run_that_waits_keeps_its_processors(pinfold):
+    broker = pinfold(scripts={"s": {"before_request":
+                                    "mut.req.set_path(ctx.req.body)"}})
+    client, control = broker.client(timeout=30), broker.control_client()
+    client.hello()
+    worker, = status(control, "s")["workers"]
+    seen = []
+
+    def look(*_):
+        for _ in range(10):
+            seen.append(processors(worker))
+            time.sleep(0.01)
+        return b"/" * 10
+
+    client.handlers["body.get"] = look
+    sent = client.send("before_request", [{"id": "1",
+                                           "req": {"body": lazy(10)}}])
+    assert outcome(client, sent) == "/" * 10
+    assert seen == [os.sched_getaffinity(0)] * 10
 
 
 # --- poison and crash loops
