@@ -55,24 +55,34 @@ void client_release(struct client *c)
 	maybe_free(c);
 }
 
-/* Each may have MAX_BACKLOG waiting, all of them only so much: who has most
- * does not read. */
-static void bound_backlog(struct client_house *house)
+static void note_unread(struct client *c, size_t n)
+{
+	c->house->unread += n - c->unread;
+	c->unread = n;
+}
+
+/*
+ * Each may have MAX_BACKLOG waiting, all of them only so much: who has most
+ * does not read. What one has is noted when it is answered, so the sum may be
+ * too high: looked at anew before anybody is cut off.
+ */
+static void bound_unread(struct client_house *house)
 {
 	struct client *most = NULL;
-	size_t sum = 0;
 
+	if (house->unread <= CLIENT_UNREAD)
+		return;
 	list_each(node, next, &house->clients)
 	{
 		struct client *c = container_of(node, struct client, node);
 
-		if (c->gone || c->link.overrun)
-			continue;
-		sum += link_backlog(&c->link);
-		if (!most || link_backlog(&c->link) > link_backlog(&most->link))
+		note_unread(c, c->gone || c->link.overrun
+				       ? 0
+				       : link_backlog(&c->link));
+		if (!most || c->unread > most->unread)
 			most = c;
 	}
-	if (sum > CLIENT_UNREAD)
+	if (house->unread > CLIENT_UNREAD)
 		link_cut(&most->link);
 }
 
@@ -83,8 +93,10 @@ static void on_answer(struct event *ev)
 	if (c->gone || ev->notification)
 		return;
 	answer_event(link_out(&c->link), ev);
-	if (link_backlog(&c->link) > CLIENT_UNREAD / CLIENT_MAX)
-		bound_backlog(c->house);
+	if (link_backlog(&c->link) > CLIENT_UNREAD / CLIENT_MAX) {
+		note_unread(c, link_backlog(&c->link));
+		bound_unread(c->house);
+	}
 }
 
 static void on_done(struct event *ev)
@@ -330,6 +342,7 @@ void client_close(struct client *c)
 	if (c->gone)
 		return;
 	c->gone = true;
+	note_unread(c, 0);
 	c->house->ops->on_gone(c->house->arg, c);
 	link_close(&c->link);
 	abandon_events(c);

@@ -46,6 +46,7 @@ struct client_house {
 	bool draining;	  /* hooks are refused with shutting_down */
 	uint64_t dropped; /* notifications that were not taken */
 	size_t bytes;	  /* of all events that have not ended */
+	size_t unread;	  /* of answers that wait, at most */
 };
 
 /* A question that we asked the client (body.get). */
@@ -69,6 +70,7 @@ struct client {
 	bool gone;
 	size_t inflight;    /* events that have not ended */
 	size_t bytes;	    /* of those */
+	size_t unread;	    /* of answers that wait, as noted last */
 	struct list events; /* those */
 	struct map order;   /* id -> the event that runs */
 	struct list due;    /* events whose turn has come */
