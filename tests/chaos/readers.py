@@ -5,23 +5,25 @@
     tests/chaos/readers.py [--rounds 5] [--readers 200] [--most 0] [--seed N]
 
 Half of them read a byte a second, the others belong to a process that is
-stopped while it sends. In each round a client asks a script beside, one event
-after the other, first alone and then while they are there. The verdict: that
-client gets right answers all the time; each of the others is cut off; pinfoldd
-grows by less than MAX_GROWTH, whatever was asked for: 64 MiB of answers may wait
-altogether, and the allocator keeps some of what was freed.
+stopped while it sends. A client beside asks a script, one event after the
+other: alone, beside as many that ask for the same and read it, and beside
+these. The verdict: that client gets right answers all the time; each of those
+that do not read is cut off; pinfoldd grows by less than MAX_GROWTH, whatever
+was asked for: 64 MiB of answers may wait altogether, and the allocator keeps
+some of what was freed.
 
-Printed, and wrong only above --most: the ratio of that client's p99 beside them
-to that without.
+Printed, and wrong only above --most: the ratio of that client's p99 beside
+those that do not read to that beside those that do; and both to that alone,
+which tell what the work itself costs on this machine.
 """
 
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import statistics
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -34,12 +36,22 @@ from load import arguments, busy, share, verdict  # noqa: E402
 from overload import OK, rss  # noqa: E402
 
 MAX_GROWTH = 256 << 20
-ALONE, PATIENCE, PACE = 3.0, 60.0, 0.1      # seconds
+PHASE, PATIENCE, ROUND = 4.0, 60.0, 0.1     # seconds; ROUND: each asks once
+STOPS = 2.0                                 # seconds, then it is stopped
 SCRIPTS = {"much": {"before_request":
-                    'mut.req.set_body(("x"):rep(400000))'},
+                    'mut.req.set_body(("x"):rep(20000))'},
            "quick": {"close": 'mut.req.set_path("/ok")'}}
-ASK = b"".join(pack([0, i, "before_request", [{"id": str(i), "req": {}}]])
-               for i in range(4))
+ASK = pack([0, 1, "before_request", [{"id": "1", "req": {}}]])
+
+
+class After:
+    """So many seconds from now."""
+
+    def __init__(self, seconds):
+        self.at = time.monotonic() + seconds
+
+    def __call__(self):
+        return time.monotonic() >= self.at
 
 
 def connect(path, n):
@@ -52,47 +64,72 @@ def connect(path, n):
     return sockets
 
 
-def ask(sockets):
-    """Once each. Those that were cut off, or are told so, go."""
-    for one in list(sockets):
-        try:
-            one.send(ASK)
-        except BlockingIOError:
-            pass
-        except OSError:
-            sockets.remove(one)
-            one.close()
+def ask(one):
+    """False: it was cut off, and knows now."""
+    try:
+        one.send(ASK)
+    except BlockingIOError:
+        pass
+    except OSError:
+        one.close()
+        return False
+    return True
 
 
-class Drips(threading.Thread):
-    """They go on asking, and read a byte a second."""
-
-    def __init__(self, path, n):
-        super().__init__(daemon=True)
-        self.sockets, self.end = connect(path, n), threading.Event()
-
-    def run(self):
-        second = time.monotonic()
-        while not self.end.wait(PACE):
-            ask(self.sockets)
-            if time.monotonic() - second >= 1:
-                second += 1
-                for one in self.sockets:
-                    try:
-                        one.recv(1)
-                    except OSError:
-                        pass
-        for one in self.sockets:
-            one.close()
+def read(one, n):
+    try:
+        one.recv(n)
+    except OSError:
+        pass
 
 
-def stopped(path, n):
-    """Asks for a while, then nothing: by a signal, as from a terminal."""
-    sockets = connect(path, n)
-    for _ in range(20):
-        ask(sockets)
-        time.sleep(PACE)
-    os.kill(os.getpid(), signal.SIGSTOP)
+def crowd(path, n, manner, end):
+    """Of n connections each asks once a ROUND, evenly spread, and `reads` what
+    it gets, or `drips` (a byte a second), or `stops` with all its process."""
+    sockets, stops, rounds = connect(path, n), After(STOPS), 0
+    come = select.epoll()
+    if manner == "reads":
+        for one in sockets:
+            come.register(one, select.EPOLLIN)
+    by_fd = {one.fileno(): one for one in sockets}
+    while sockets and not end.is_set():
+        start = time.monotonic()
+        for i, one in enumerate(list(sockets)):
+            if not ask(one):
+                sockets.remove(one)
+            elif manner == "drips" and rounds % int(1 / ROUND) == 0:
+                read(one, 1)
+            at = start + (i + 1) * ROUND / n
+            while (left := at - time.monotonic()) > 0:
+                for fd, _ in come.poll(left):
+                    read(by_fd[fd], 1 << 20)
+        rounds += 1
+        if manner == "stops" and stops():
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class Crowd:
+    """Some of each manner, each manner in a process of its own."""
+
+    def __init__(self, broker, n, manners):
+        context = multiprocessing.get_context("fork")
+        self.end = context.Event()
+        self.processes = [
+            context.Process(target=crowd, daemon=True,
+                            args=(broker.socket, n // len(manners), manner,
+                                  self.end))
+            for manner in manners]
+
+    def __enter__(self):
+        for process in self.processes:
+            process.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        for process in self.processes:
+            process.kill()
+            process.join(30)
 
 
 class Beside:
@@ -103,6 +140,7 @@ class Beside:
         self.wrong, self.peak = [], 0
 
     def ask_until(self, over):
+        """Seconds of each event."""
         took = []
         while not over():
             start = time.perf_counter()
@@ -111,17 +149,7 @@ class Beside:
             if result["ops"] != OK or result["errors"]:
                 self.wrong.append(f"the one beside got {result}")
             self.peak = max(self.peak, rss(self.pid))
-        return sorted(took)
-
-
-class After:
-    """So many seconds from now."""
-
-    def __init__(self, seconds):
-        self.at = time.monotonic() + seconds
-
-    def __call__(self):
-        return time.monotonic() >= self.at
+        return took
 
 
 def gone(control, late):
@@ -138,28 +166,19 @@ def gone(control, late):
     return over
 
 
-def one(broker, beside, control, readers):
-    """The ratio of p99; adds to beside.wrong."""
-    alone = beside.ask_until(After(ALONE))
-    drips = Drips(broker.socket, readers // 2)
-    process = multiprocessing.get_context("fork").Process(
-        target=stopped, args=(broker.socket, readers - readers // 2),
-        daemon=True)
-    process.start()
-    drips.start()
-    try:
-        crowded = beside.ask_until(After(2))    # until the other one stops
+def one(broker, beside, control, n):
+    """p99 alone, beside readers, beside the others; adds to beside.wrong."""
+    took = [beside.ask_until(After(PHASE))]
+    with Crowd(broker, n, ["reads", "reads"]):
+        took.append(beside.ask_until(After(PHASE)))
+    with Crowd(broker, n, ["drips", "stops"]):
+        crowded = beside.ask_until(After(STOPS))
         late = After(PATIENCE)
-        crowded += beside.ask_until(gone(control, late))
+        took.append(crowded + beside.ask_until(gone(control, late)))
         if late():
             clients = control.call("status")["clients"]
             beside.wrong.append(f"{clients} connections are kept")
-    finally:
-        drips.end.set()
-        drips.join(30)
-        process.kill()
-        process.join(30)
-    return share(sorted(crowded), 0.99) / share(alone, 0.99)
+    return [share(sorted(phase), 0.99) for phase in took]
 
 
 def run(rounds, readers, most=0.0, growth=MAX_GROWTH, out=print):
@@ -171,8 +190,11 @@ def run(rounds, readers, most=0.0, growth=MAX_GROWTH, out=print):
         beside.ask_until(After(0.2))
         before = rss(broker.pid)
         for i in range(rounds):
-            ratios.append(one(broker, beside, control, readers))
-            out(f"round {i + 1}: p99 x{ratios[-1]:.2f}, "
+            alone, reading, unread = one(broker, beside, control, readers)
+            ratios.append(unread / reading)
+            out(f"round {i + 1}: p99 x{ratios[-1]:.2f} (alone {alone * 1e6:.0f} "
+                f"us, beside readers x{reading / alone:.2f}, beside these "
+                f"x{unread / alone:.2f}), "
                 f"{(beside.peak - before) / (1 << 20):.0f} MiB more at most; "
                 f"{busy()}")
         cut = broker.log().count("it does not read its answers")

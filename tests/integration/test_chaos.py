@@ -118,7 +118,7 @@ def test_ten_times_too_much_for_a_while(release):
 
 
 def test_readers_that_do_not_read(release):
-    """R9: sixty, each of whom could make it keep 8 MiB."""
+    """R9: sixty, half of them stopped."""
     assert readers.run(rounds=1, readers=60) == []
 
 
