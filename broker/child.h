@@ -16,10 +16,10 @@
 
 #include <sys/types.h>
 
-#include "broker/affinity.h"
 #include "broker/layers.h"
 #include "broker/link.h"
 #include "broker/run.h"
+#include "lib/affinity.h"
 #include "proto/rpc.h"
 
 enum {

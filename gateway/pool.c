@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gateway/net.h"
+#include "lib/affinity.h"
 
 enum { NEWS_BYTES = 4096 };
 
@@ -363,8 +364,12 @@ int pool_new(const struct provider *provider, struct slice name,
 
 	if (!p)
 		return ERR_NOMEM;
-	if (size == 0)
-		size = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	if (size == 0) {
+		struct affinity a;
+
+		affinity_init(&a);
+		size = a.left;
+	}
 	p->provider = provider;
 	p->done = done;
 	pthread_mutex_init(&p->lock, NULL);

@@ -81,7 +81,8 @@ struct provider {
 	bool implicit; /* a pool that nobody has ensured is made when it is
 			  first used (http, bcrypt) */
 	unsigned size; /* of a pool where the settings say nothing; 0: one
-			  thread per processor */
+			  per processor that is not spared
+			  (lib/affinity.h) */
 
 	/*
 	 * Settings of a pool: one raw map, those that the script gave before

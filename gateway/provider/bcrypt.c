@@ -2,8 +2,8 @@
 /*
  * bcrypt: gen_salt() and hashpw(password, salt_or_hash), by libcrypt. Here and
  * not in a worker, since a quarter of a second of processor time must not
- * stop a script's lanes. One thread per processor, and a bound on the cost:
- * a hash cannot be stopped once it has begun.
+ * stop a script's lanes. One thread per processor but for the spared ones, and
+ * a bound on the cost: a hash cannot be stopped once it has begun.
  */
 #include <crypt.h>
 #include <errno.h>

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * affinity: sets of processors. Who computes for long is child_watch.c's
- * question. More processors than cpu_set_t has (1,024): nothing is spared.
+ * affinity: sets of processors. More than cpu_set_t has (1,024): nothing is
+ * spared.
  */
-#include "broker/affinity.h"
+#include "lib/affinity.h"
 
 void affinity_init(struct affinity *a)
 {
 	cpu_set_t ours;
-	int n, keep;
+	unsigned n, keep;
 
-	CPU_ZERO(&a->spared);
+	*a = (struct affinity){.left = 1};
 	if (sched_getaffinity(0, sizeof(ours), &ours) < 0)
 		return;
-	n = CPU_COUNT(&ours);
+	n = (unsigned)CPU_COUNT(&ours);
 	keep = n < 2 ? 0 : n < 4 ? 1 : n / 4;
+	a->left = n - keep;
 	for (size_t i = 0; i < CPU_SETSIZE && keep > 0; i++) {
 		if (!CPU_ISSET(i, &ours))
 			continue;
