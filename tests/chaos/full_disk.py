@@ -59,8 +59,11 @@ class SmallDisk:
         if self.holder.stdout.readline() != b"mounted\n":
             raise OSError(self.holder.communicate()[1].decode())
         pid = str(self.holder.pid)
-        user = ["--user", "--preserve-credentials"] if user else []
-        self.prefix = ["nsenter", "--target", pid, *user, "--mount", "--"]
+        self.prefix = ["nsenter", "--target", pid, "--mount", "--"]
+        if user:    # root in there is nobody else's: be the user again
+            self.prefix[3:3] = ["--user", "--preserve-credentials"]
+            self.prefix += ["unshare", f"--map-user={os.geteuid()}",
+                            f"--map-group={os.getegid()}", "--"]
         self.root = Path(f"/proc/{pid}/root{self.dir}/data")
 
     def free(self):

@@ -34,6 +34,7 @@ class Reader:
         self.terminals = []
         self.ports = dict(zip(PORTS, free_ports(len(PORTS))))
         self.env = dict(os.environ, PINFOLD=str(ROOT), HOME=str(folder),
+                        PYTHONUNBUFFERED="1",   # what mitmdump prints is awaited
                         PATH=f"{build_dir()}:{os.environ['PATH']}")
 
     def text(self, text):
