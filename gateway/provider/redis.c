@@ -134,11 +134,12 @@ static int flush(redisContext *r, uint64_t deadline_ms)
 	return OK;
 }
 
-/* A line without an end, which hiredis would look through again and again. */
+/* A line without an end, which hiredis would look through again and again. It
+ * stands at the line that says how long a string is until all of it is there. */
 static bool is_long_line(const redisReader *r)
 {
-	return r->len - r->pos > MAX_LINE && r->buf[r->pos] != '$' &&
-	       r->buf[r->pos] != '*';
+	return r->len - r->pos > MAX_LINE &&
+	       !memchr(r->buf + r->pos, '\n', MAX_LINE);
 }
 
 /* Send what was appended and take one reply, of a bounded size. */

@@ -50,6 +50,17 @@ def test_redis_nothing_is_nil(gateway):
     assert redis(gateway, "GET", "no such key") is None
 
 
+@pytest.mark.parametrize("size", [16 << 10, 64 << 10, 100_000, 1 << 20, 15 << 20])
+def test_redis_large_values(gateway, size):
+    value = b"\xff" * (size - 1) + b"\n"
+    redis(gateway, "SET", "large", value)
+    assert redis(gateway, "GET large") == value
+    redis(gateway, "DEL list large")
+    redis(gateway, "RPUSH", "list", value, "behind")
+    assert redis(gateway, "LRANGE list 0 -1") == [value, "behind"]
+    redis(gateway, "DEL list")
+
+
 def test_redis_integers_are_strings(gateway):
     redis(gateway, "SET n 100")
     assert redis(gateway, "INCR n") == "101"
