@@ -35,12 +35,22 @@ static void fail(struct later *l, const struct gateway_answer *a)
 	later_refuse(l, code, text);
 }
 
+/* As with events (run_fits): what arrives takes a few times its size. */
+static bool fits(const struct later *l, struct slice value)
+{
+	return !l->call.run || value.n <= l->script->conf->memory / 4;
+}
+
 static void on_answer(void *arg, const struct gateway_answer *a)
 {
 	struct later *l = arg;
 
 	if (a->failed)
 		fail(l, a);
+	else if (!fits(l, a->value))
+		later_refuse(l, CODE_TOO_LARGE,
+			     "the answer is more than a quarter of the "
+			     "script's memory");
 	else
 		pack_raw(later_answer(l), a->value);
 	later_end(l);
