@@ -10,6 +10,12 @@
 #include "broker/store/ballast.h"
 #include "broker/store_loop.h"
 
+enum {
+	LOOP_GROUPS = 4, /* that one turn writes by itself */
+	SLOW_US = 2000,
+	THREAD_MS = 1000,
+};
+
 static void group_init(struct group *g)
 {
 	*g = (struct group){.sync = g->sync, .job = {.done = g->job.done}};
@@ -68,16 +74,60 @@ static void want_turn(struct store *s)
 		uv_prepare_start(&s->turn, on_turn);
 }
 
-static void on_turn(uv_prepare_t *turn)
+static void send_group(struct store *s)
 {
-	struct store *s = container_of(turn, struct store, turn);
-
-	uv_prepare_stop(turn);
 	must(!s->flight && s->open->n > 0);
 	s->flight = s->open;
 	s->open = s->flight == &s->group[0] ? &s->group[1] : &s->group[0];
 	s->flight->sync = s->sync;
-	store_thread_post(&s->thread, &s->flight->job);
+}
+
+/* Only the page cache can make it wait. One that took long is the last for a
+ * while: the loop has others to serve. */
+static bool write_here(struct store *s)
+{
+	uint64_t start = uv_hrtime();
+	int r;
+
+	if (s->jobs > 0 || s->flight->bytes >= s->loop_bytes ||
+	    start / 1000000 < s->thread_until_ms)
+		return false;
+	r = store_thread_try_write(&s->thread, &s->flight->job);
+	if (uv_hrtime() - start > SLOW_US * 1000)
+		s->thread_until_ms = start / 1000000 + THREAD_MS;
+	return r == OK;
+}
+
+static void on_group(struct store *s, struct group *g);
+
+static void on_again(uv_idle_t *again)
+{
+	uv_idle_stop(again);
+}
+
+/*
+ * Before the loop waits. What the callbacks of a group have applied is the
+ * next group's, and whatever else they have begun must not wait for what
+ * happens to wake the loop up: so it goes round once more.
+ */
+static void on_turn(uv_prepare_t *turn)
+{
+	struct store *s = container_of(turn, struct store, turn);
+
+	for (int i = 0; i < LOOP_GROUPS && s->open->n > 0; i++) {
+		send_group(s);
+		if (!write_here(s)) {
+			store_thread_post(&s->thread, &s->flight->job);
+			break;
+		}
+		on_group(s, s->flight);
+		uv_idle_start(&s->again, on_again);
+	}
+	if (!s->flight && s->open->n > 0) {
+		send_group(s);
+		store_thread_post(&s->thread, &s->flight->job);
+	}
+	uv_prepare_stop(turn);
 }
 
 static void on_group(struct store *s, struct group *g)
@@ -227,6 +277,7 @@ static void start(struct store *s, const struct store_options *o)
 	s->sync = o->durability == STORE_DISK;
 	s->account_max = o->account_max;
 	s->queue_bytes = o->queue_bytes;
+	s->loop_bytes = s->sync ? 0 : o->loop_bytes;
 	memcpy(s->usage, s->thread.usage, sizeof(s->usage));
 	s->open = &s->group[0];
 	group_init(&s->group[0]);
@@ -234,6 +285,7 @@ static void start(struct store *s, const struct store_options *o)
 	s->group[0].job.done = on_group_0;
 	s->group[1].job.done = on_group_1;
 	must(uv_prepare_init(s->loop, &s->turn) == 0);
+	must(uv_idle_init(s->loop, &s->again) == 0);
 }
 
 int store_open(struct store **out, uv_loop_t *loop, const char *dir,
@@ -274,10 +326,10 @@ int store_open(struct store **out, uv_loop_t *loop, const char *dir,
 	return OK;
 }
 
-static void on_turn_closed(uv_handle_t *handle)
+static void on_again_closed(uv_handle_t *handle)
 {
 	struct store *s =
-		container_of((uv_prepare_t *)handle, struct store, turn);
+		container_of((uv_idle_t *)handle, struct store, again);
 	void (*cb)(void *arg) = s->close_cb;
 	void *arg = s->close_arg;
 
@@ -285,6 +337,14 @@ static void on_turn_closed(uv_handle_t *handle)
 	free(s->thread.dir);
 	free(s);
 	cb(arg);
+}
+
+static void on_turn_closed(uv_handle_t *handle)
+{
+	struct store *s =
+		container_of((uv_prepare_t *)handle, struct store, turn);
+
+	uv_close((uv_handle_t *)&s->again, on_again_closed);
 }
 
 static void on_thread_closed(uv_handle_t *handle)

@@ -6,6 +6,8 @@
  * is applied during a turn into one group; the storage thread writes a group
  * as one atomic write of the engine and answers by uv_async. While a group is
  * written the next one gathers, so the busier the store, the larger the group.
+ * A small group that memory and the kernel take at once (options.loop_bytes)
+ * the loop writes by itself: waking two threads costs more than the write.
  *
  * Writes are visible to reads from the moment store_apply() returns, through
  * an overlay of what is pending. A write that fails takes with it everything
@@ -57,6 +59,8 @@ struct store_options {
 	size_t queue_bytes;	   /* writes that may wait; 128 MiB */
 	size_t cache_bytes;	   /* block cache; 64 MiB */
 	size_t write_buffer_bytes; /* memtable; 32 MiB */
+	size_t loop_bytes;	   /* smaller groups the loop may write; none.
+				    * Nor with STORE_DISK. */
 	/* What only tests set; of STORE_MEM. */
 	bool cold;	     /* the cache never answers */
 	uint32_t fail_write; /* the nth group fails, counted from 1 */

@@ -17,11 +17,13 @@ struct store {
 	struct group *open;   /* gathers what is applied */
 	struct group *flight; /* with the thread, or NULL */
 	uv_prepare_t turn;    /* the end of a loop turn */
+	uv_idle_t again;      /* there is to be one more */
 	uint64_t usage[STORE_ACCOUNTS];
 	uint64_t growth[STORE_ACCOUNTS]; /* of what is pending, at most */
 	uint64_t account_max;
-	size_t queue_bytes;
-	size_t jobs; /* posted, not back yet; groups aside */
+	size_t queue_bytes, loop_bytes;
+	uint64_t thread_until_ms; /* the loop's last write took long */
+	size_t jobs;		  /* posted, not back yet; groups aside */
 	struct store_status status;
 	bool sync, closing, stopped;
 	void (*close_cb)(void *arg);

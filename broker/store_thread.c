@@ -3,6 +3,7 @@
  * store_thread: takes jobs off a list, does them with the engine, puts them
  * on another list. Writing a group is the only job that is not a plain call
  * of the engine: it counts what accounts hold and watches the free space.
+ * `nowait` there: the loop does it, in the thread's place.
  */
 #include "broker/store_thread.h"
 
@@ -63,7 +64,8 @@ static void count(uint64_t *usage, int64_t by)
 		*usage += (uint64_t)by;
 }
 
-static int add_op(struct store_thread *t, const struct store_op *op)
+static int add_op(struct store_thread *t, const struct store_op *op,
+		  bool nowait)
 {
 	uint64_t *usage = &t->usage[op->account];
 	size_t old;
@@ -72,7 +74,7 @@ static int add_op(struct store_thread *t, const struct store_op *op)
 	if (op->skip)
 		return OK;
 	if (op->account) {
-		r = t->ops->size(t->engine, op->key, &old);
+		r = t->ops->size(t->engine, op->key, nowait, &old);
 		if (r == OK)
 			count(usage, -(int64_t)(op->key.n + old));
 		else if (r != ERR_ABSENT)
@@ -87,12 +89,13 @@ static int add_op(struct store_thread *t, const struct store_op *op)
 	return OK;
 }
 
-static int add_batch(struct store_thread *t, const struct store_batch *b)
+static int add_batch(struct store_thread *t, const struct store_batch *b,
+		     bool nowait)
 {
 	int r = OK;
 
 	for (size_t i = 0; i < b->n && r == OK; i++)
-		r = add_op(t, &b->op[i]);
+		r = add_op(t, &b->op[i], nowait);
 	for (uint8_t i = 1; i < STORE_ACCOUNTS; i++)
 		count(&t->usage[i], b->charge[i]);
 	return r;
@@ -110,8 +113,11 @@ static void add_usage(struct store_thread *t, const uint64_t *before)
 		    slice_of(value, sizeof(value)));
 }
 
-static int write_group(struct store_thread *t, struct group *g)
+static int write_group(struct store_thread *t, struct group *g, bool nowait)
 {
+	enum engine_commit how = g->sync  ? ENGINE_SYNC
+				 : nowait ? ENGINE_NOWAIT
+					  : ENGINE_OS;
 	uint64_t before[STORE_ACCOUNTS];
 	char why[STORE_WHY] = "";
 	int r = OK;
@@ -120,7 +126,8 @@ static int write_group(struct store_thread *t, struct group *g)
 
 	list_each(node, next, &g->batches)
 	{
-		r = add_batch(t, container_of(node, struct store_batch, node));
+		r = add_batch(t, container_of(node, struct store_batch, node),
+			      nowait);
 		if (r < 0) {
 			t->ops->abandon(t->engine);
 			return r;
@@ -128,23 +135,43 @@ static int write_group(struct store_thread *t, struct group *g)
 	}
 	add_usage(t, before);
 	t->since_space += g->bytes;
-	r = t->ops->commit(t->engine, g->sync, why);
-	if (r < 0)
+	r = t->ops->commit(t->engine, how, why);
+	if (r < 0 && r != ERR_AGAIN)
 		log_error("store", "write failed: %s", why);
+	return r;
+}
+
+static int write_or_not(struct store_thread *t, struct group *g, bool nowait)
+{
+	uint64_t before[STORE_ACCOUNTS];
+	int r;
+
+	memcpy(before, t->usage, sizeof(before));
+	g->full = disk_full(t);
+	r = g->full ? ERR_FULL : write_group(t, g, nowait);
+	if (r < 0)
+		memcpy(t->usage, before, sizeof(before));
+	memcpy(g->usage, t->usage, sizeof(g->usage));
 	return r;
 }
 
 void store_thread_write(struct store_thread *t, struct job *job)
 {
-	struct group *g = container_of(job, struct group, job);
-	uint64_t before[STORE_ACCOUNTS];
+	job->status =
+		write_or_not(t, container_of(job, struct group, job), false);
+}
 
-	memcpy(before, t->usage, sizeof(before));
-	g->full = disk_full(t);
-	job->status = g->full ? ERR_FULL : write_group(t, g);
-	if (job->status < 0)
-		memcpy(t->usage, before, sizeof(before));
-	memcpy(g->usage, t->usage, sizeof(g->usage));
+int store_thread_try_write(struct store_thread *t, struct job *job)
+{
+	/* When space comes back there is more to be done than this group. */
+	int r = t->full ? ERR_AGAIN
+			: write_or_not(t, container_of(job, struct group, job),
+				       true);
+
+	if (r == ERR_AGAIN)
+		return r;
+	job->status = r;
+	return OK;
 }
 
 static void report(struct store_thread *t, struct job *job)
@@ -234,7 +261,7 @@ static int check_format(struct store_thread *t, char why[STORE_WHY])
 	r = t->ops->get(t->engine, key, false, &b);
 	if (r == ERR_ABSENT) {
 		t->ops->put(t->engine, key, slice_str(want));
-		r = t->ops->commit(t->engine, true, why);
+		r = t->ops->commit(t->engine, ENGINE_SYNC, why);
 	} else if (r == OK && !slice_is(buf_slice(&b), want)) {
 		snprintf(why, STORE_WHY,
 			 "%s: written in format %.*s, this release knows %s",

@@ -27,7 +27,7 @@ struct group {
 	struct job job;
 	struct list batches;
 	size_t n, bytes;
-	uint64_t usage[STORE_ACCOUNTS]; /* after it, set by the thread */
+	uint64_t usage[STORE_ACCOUNTS]; /* after it, set by who wrote it */
 	bool sync, full;
 };
 
@@ -40,7 +40,7 @@ struct store_thread {
 	uv_async_t async;
 	uv_close_cb closed;
 
-	/* The thread's own. */
+	/* The thread's own; the loop's while the thread has nothing to do. */
 	struct engine *engine;
 	const struct engine_ops *ops;
 	char *dir;
@@ -67,5 +67,13 @@ void store_thread_stop(struct store_thread *t, uv_close_cb closed);
 
 /* The work of a group's job. */
 void store_thread_write(struct store_thread *t, struct job *job);
+
+/*
+ * The same, on the loop, while the thread has no job: all that was posted is
+ * back. ERR_AGAIN: it would have to wait, for a read of the disk, for the
+ * engine to make room, or for free space; nothing was done. Else OK, and
+ * job->status is set.
+ */
+int store_thread_try_write(struct store_thread *t, struct job *job) must_check;
 
 #endif

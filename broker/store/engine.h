@@ -2,10 +2,11 @@
 /*
  * engine: what a kind of storage has to do; one file of this folder each.
  *
- * Everything blocks and is called on the storage thread (open and close: while
- * there is none), but for get() with `cached`, which the loop calls at any
- * moment and which must not wait for the disk. An engine knows no overlay, no
- * group and no callback.
+ * Everything blocks and is called by one thread at a time: on the storage
+ * thread (open and close: while there is none), or by the loop while that has
+ * nothing to do. But get() with `cached` is called by the loop at any moment.
+ * What is `cached`, or ENGINE_NOWAIT, must not wait for the disk. An engine
+ * knows no overlay, no group and no callback.
  */
 #ifndef PF_BROKER_STORE_ENGINE_H
 #define PF_BROKER_STORE_ENGINE_H
@@ -24,6 +25,13 @@ struct engine_rows {
 	bool more;
 };
 
+enum engine_commit {
+	ENGINE_SYNC,   /* on the disk */
+	ENGINE_OS,     /* with the kernel */
+	ENGINE_NOWAIT, /* likewise; ERR_AGAIN, and nothing is written, when the
+			* engine first has to make room */
+};
+
 struct engine_ops {
 	const char *name;
 
@@ -36,8 +44,8 @@ struct engine_ops {
 	int (*get)(struct engine *e, struct slice key, bool cached,
 		   struct buf *out);
 
-	/* Bytes of the value without copying it; ERR_ABSENT. */
-	int (*size)(struct engine *e, struct slice key, size_t *n);
+	/* Bytes of the value without copying it. Errors as get(). */
+	int (*size)(struct engine *e, struct slice key, bool cached, size_t *n);
 
 	int (*scan)(struct engine *e, const struct store_range *range,
 		    struct engine_rows *out);
@@ -46,7 +54,8 @@ struct engine_ops {
 	 * forgets it, whatever comes of it. */
 	void (*put)(struct engine *e, struct slice key, struct slice value);
 	void (*del)(struct engine *e, struct slice key);
-	int (*commit)(struct engine *e, bool sync, char why[STORE_WHY]);
+	int (*commit)(struct engine *e, enum engine_commit how,
+		      char why[STORE_WHY]);
 	void (*abandon)(struct engine *e);
 
 	/* Bytes that the engine may still write without being asked. */

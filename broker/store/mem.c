@@ -116,10 +116,12 @@ static int mem_get(struct engine *e, struct slice key, bool cached,
 	return it ? buf_error(out) : ERR_ABSENT;
 }
 
-static int mem_size(struct engine *e, struct slice key, size_t *n)
+static int mem_size(struct engine *e, struct slice key, bool cached, size_t *n)
 {
 	struct item *it = find(&e->kept, key);
 
+	if (cached && e->cold)
+		return ERR_AGAIN;
 	*n = it ? it->value.n : 0;
 	return it ? OK : ERR_ABSENT;
 }
@@ -185,11 +187,12 @@ static void keep(struct items *s, struct item *from)
 	}
 }
 
-static int mem_commit(struct engine *e, bool sync, char why[STORE_WHY])
+static int mem_commit(struct engine *e, enum engine_commit how,
+		      char why[STORE_WHY])
 {
 	bool fail = ++e->commits == e->fail_write;
 
-	(void)sync;
+	(void)how;
 	uv_mutex_lock(&e->lock);
 	for (size_t i = 0; !fail && i < e->gathered.n; i++)
 		keep(&e->kept, &e->gathered.p[i]);

@@ -29,7 +29,7 @@ struct engine {
 	rocksdb_block_based_table_options_t *table;
 	rocksdb_cache_t *cache;
 	rocksdb_readoptions_t *read, *read_cached, *read_scan;
-	rocksdb_writeoptions_t *write, *write_sync;
+	rocksdb_writeoptions_t *write[ENGINE_NOWAIT + 1];
 	rocksdb_writebatch_t *batch;
 	struct mark mark;
 	int lock;
@@ -130,9 +130,10 @@ static void make_parts(struct engine *e, const struct store_options *o)
 	rocksdb_readoptions_set_verify_checksums(e->read_cached, 1);
 	rocksdb_readoptions_set_verify_checksums(e->read_scan, 1);
 	rocksdb_readoptions_set_fill_cache(e->read_scan, 0);
-	e->write = rocksdb_writeoptions_create();
-	e->write_sync = rocksdb_writeoptions_create();
-	rocksdb_writeoptions_set_sync(e->write_sync, 1);
+	for (int i = 0; i <= ENGINE_NOWAIT; i++)
+		e->write[i] = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_set_sync(e->write[ENGINE_SYNC], 1);
+	rocksdb_writeoptions_set_no_slowdown(e->write[ENGINE_NOWAIT], 1);
 	e->batch = rocksdb_writebatch_create();
 }
 
@@ -182,6 +183,13 @@ static int create(struct engine *e, char why[STORE_WHY])
 
 	if (stat(e->path, &st) == 0)
 		return OK;
+	/* A new one in its place would look like a loss of everything. */
+	snprintf(fresh, sizeof(fresh), "%s.tmp", e->path);
+	if (stat(fresh, &st) == 0) {
+		snprintf(why, STORE_WHY, "%.400s: a backup that was not ended",
+			 fresh);
+		return ERR_CORRUPT;
+	}
 	snprintf(fresh, sizeof(fresh), "%s/db.new", e->dir);
 	if (stat(fresh, &st) == 0)
 		rocksdb_destroy_db(e->options, fresh, &err);
@@ -304,8 +312,8 @@ static void rocks_close(struct engine *e)
 	}
 	if (e->options) {
 		rocksdb_writebatch_destroy(e->batch);
-		rocksdb_writeoptions_destroy(e->write);
-		rocksdb_writeoptions_destroy(e->write_sync);
+		for (int i = 0; i <= ENGINE_NOWAIT; i++)
+			rocksdb_writeoptions_destroy(e->write[i]);
 		rocksdb_readoptions_destroy(e->read);
 		rocksdb_readoptions_destroy(e->read_cached);
 		rocksdb_readoptions_destroy(e->read_scan);
@@ -355,15 +363,23 @@ out:
 	return OK;
 }
 
-/* Frees err. A miss of the cache is told as a status like any other. */
+/* Frees err when it is: what would have to wait is told as a status like any
+ * other. */
+static bool would_wait(char *err)
+{
+	if (!tail(err, "Result incomplete"))
+		return false;
+	free(err);
+	return true;
+}
+
+/* Frees err. */
 static int read_error(char *err, bool cached)
 {
 	int r;
 
-	if (cached && tail(err, "Result incomplete")) {
-		free(err);
+	if (cached && would_wait(err))
 		return ERR_AGAIN;
-	}
 	log_error("store", "read failed: %s", err);
 	r = tail(err, "Corruption") ? ERR_CORRUPT : ERR_IO;
 	free(err);
@@ -390,16 +406,17 @@ static int rocks_get(struct engine *e, struct slice key, bool cached,
 	return buf_error(out);
 }
 
-static int rocks_size(struct engine *e, struct slice key, size_t *n)
+static int rocks_size(struct engine *e, struct slice key, bool cached,
+		      size_t *n)
 {
 	rocksdb_pinnableslice_t *v;
 	char *err = NULL;
 
 	*n = 0;
-	v = rocksdb_get_pinned(e->db, e->read, (const char *)key.p, key.n,
-			       &err);
+	v = rocksdb_get_pinned(e->db, cached ? e->read_cached : e->read,
+			       (const char *)key.p, key.n, &err);
 	if (err)
-		return read_error(err, false);
+		return read_error(err, cached);
 	if (!v)
 		return ERR_ABSENT;
 	rocksdb_pinnableslice_value(v, n);
@@ -480,15 +497,18 @@ static void rocks_abandon(struct engine *e)
 	rocksdb_writebatch_clear(e->batch);
 }
 
-static int rocks_commit(struct engine *e, bool sync, char why[STORE_WHY])
+static int rocks_commit(struct engine *e, enum engine_commit how,
+			char why[STORE_WHY])
 {
 	char *err = NULL;
 
-	rocksdb_write(e->db, sync ? e->write_sync : e->write, e->batch, &err);
+	rocksdb_write(e->db, e->write[how], e->batch, &err);
 	rocksdb_writebatch_clear(e->batch);
+	if (err && how == ENGINE_NOWAIT && would_wait(err))
+		return ERR_AGAIN;
 	if (err)
 		return fate(err, e->path, why);
-	put_mark(e, sync ? MARK_SYNCED : MARK_WRITTEN);
+	put_mark(e, how == ENGINE_SYNC ? MARK_SYNCED : MARK_WRITTEN);
 	return OK;
 }
 
@@ -518,7 +538,10 @@ static int rocks_backup(struct engine *e, const char *dir, char why[STORE_WHY])
 		rocksdb_checkpoint_create(point, path, 0, &err);
 	if (point)
 		rocksdb_checkpoint_object_destroy(point);
-	return err ? fate(err, path, why) : OK;
+	if (!err)
+		return OK;
+	(void)rmdir(dir); /* so that it can be tried again */
+	return fate(err, path, why);
 }
 
 const struct engine_ops engine_rocksdb = {

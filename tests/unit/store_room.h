@@ -123,14 +123,17 @@ static inline void on_number(void *arg, int status, int64_t number)
 	a->number = number;
 }
 
-/* Three engines: the mem one with and without a cache that answers. */
-enum { KINDS = 3 };
+/* The mem engine with and without a cache that answers, RocksDB; and both with
+ * groups that the loop writes. */
+enum { KINDS = 5 };
 
 static inline struct store_options kind_options(int kind)
 {
-	struct store_options o = {.kind = kind < 2 ? STORE_MEM : STORE_ROCKSDB};
+	bool disk = kind == 2 || kind == 4;
+	struct store_options o = {.kind = disk ? STORE_ROCKSDB : STORE_MEM};
 
 	o.cold = kind == 1;
+	o.loop_bytes = kind > 2 ? 4096 : 0;
 	o.floor_bytes = 1; /* the machine's own disk is not under test */
 	return o;
 }
