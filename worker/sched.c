@@ -89,6 +89,7 @@ static void put_lane(struct sched *s, struct lane *l)
 	s->running = NULL;
 	if (l->state == LANE_WAITING) {
 		list_push(&s->waiting, &l->node);
+		sched_check(wire_called(&s->wire));
 		return;
 	}
 	if (l->dialect->turns)

@@ -99,7 +99,7 @@ int wire_flush(struct wire *w)
 	size_t at = 0;
 	ssize_t sent;
 
-	w->answers = 0;
+	w->answers = w->calls = 0;
 	if (buf_error(&w->out))
 		return buf_error(&w->out);
 	while (at < w->out.n) {
@@ -136,13 +136,23 @@ void wire_last_words(void *wire)
 	}
 }
 
-int wire_answered(struct wire *w)
+static int gathered(struct wire *w, unsigned n, unsigned most)
 {
 	int r;
 
 	wire_mark(w);
-	if (++w->answers < WIRE_BATCH && w->out.n < WIRE_FULL)
+	if (n < most && w->out.n < WIRE_FULL)
 		return 0;
 	r = wire_flush(w);
 	return r < 0 ? r : 1;
+}
+
+int wire_answered(struct wire *w)
+{
+	return gathered(w, ++w->answers, WIRE_BATCH);
+}
+
+int wire_called(struct wire *w)
+{
+	return gathered(w, ++w->calls, WIRE_CALLS);
 }

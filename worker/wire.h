@@ -4,10 +4,11 @@
  *
  * Reading takes all that has arrived into one buffer; wire_next() hands out
  * whole messages that point into it. Writing gathers: answers are sent when
- * WIRE_BATCH of them have gathered, when WIRE_FULL bytes wait, and (the
- * caller's duty) before every wait. So neither side makes a system call per
- * event when there are many, and nothing is ever held back to wait for more.
- * Behind a run that takes long the broker asks for it (SIGUSR1): wire_say().
+ * WIRE_BATCH of them have gathered, or WIRE_CALLS questions of runs that wait,
+ * when WIRE_FULL bytes wait, and (the caller's duty) before every wait. So
+ * neither side makes a system call per event when there are many, and nothing
+ * is ever held back to wait for more. Behind a run that takes long the broker
+ * asks for it (SIGUSR1): wire_say().
  */
 #ifndef PF_WORKER_WIRE_H
 #define PF_WORKER_WIRE_H
@@ -18,6 +19,7 @@
 
 enum {
 	WIRE_BATCH = 16, /* measured: 12 to 16 keep three processes busy */
+	WIRE_CALLS = 8,	 /* half the lanes ask while the others compute */
 	WIRE_FULL = 256 << 10,
 	WIRE_ROOM = 64 << 10, /* what a read offers at least */
 };
@@ -29,6 +31,7 @@ struct wire {
 	struct scan scan;
 	struct buf out;
 	unsigned answers; /* in `out` since the last flush */
+	unsigned calls;	  /* likewise */
 	size_t whole;	  /* bytes of `out` that are whole messages */
 	uint32_t next_id; /* of the calls that the worker makes */
 };
@@ -52,6 +55,9 @@ int wire_flush(struct wire *w) must_check;
 /* An answer is complete in `out`: flush when enough have gathered. Returns 1
  * when it flushed, 0 when not. */
 int wire_answered(struct wire *w) must_check;
+
+/* The same for a question whose run waits now. */
+int wire_called(struct wire *w) must_check;
 
 /* All of `out` is whole messages now. */
 static inline void wire_mark(struct wire *w)
