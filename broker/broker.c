@@ -16,10 +16,14 @@
 #include "broker/feed.h"
 #include "broker/redact.h"
 #include "broker/reload.h"
+#include "broker/reload_wish.h"
 #include "lib/log.h"
 #include "proto/pack.h"
 
-enum { LINGER_MS = 3000 }; /* for clients that read slowly, at the end */
+enum {
+	LINGER_MS = 3000,      /* for clients that read slowly, at the end */
+	LOOP_BYTES = 64 << 10, /* some hundred runs, a tenth of a millisecond */
+};
 
 /* ---- scripts ----------------------------------------------------------- */
 
@@ -253,6 +257,7 @@ static void serve(struct broker *b)
 		 b->conf->listen.path);
 	puts("ready");
 	fflush(stdout);
+	reload_postponed(b);
 }
 
 /* ---- flush ------------------------------------------------------------- */
@@ -453,12 +458,8 @@ static void on_tried(void *arg, const char *why)
 
 static void on_sighup(uv_signal_t *handle, int signum)
 {
-	struct broker *b = handle->data;
-
 	(void)signum;
-	if (reload_start(b, NULL, NULL, NULL) < 0)
-		log_warn("reload", "not now: one is under way, or pinfold is "
-				   "starting or stopping");
+	reload_wanted(handle->data);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -490,6 +491,7 @@ static int open_store(struct broker *b, struct buf *why)
 		.kind = STORE_ROCKSDB,
 		.durability = b->conf->durable_disk ? STORE_DISK : STORE_OS,
 		.account_max = b->conf->max_bytes,
+		.loop_bytes = LOOP_BYTES,
 	};
 	char text[STORE_WHY];
 	int r = store_open(&b->store, b->loop, b->conf->data_dir, &options,
@@ -543,7 +545,10 @@ int broker_open(struct broker *b, uv_loop_t *loop, struct conf *conf,
 	turn_task_init(&b->renew, on_renew);
 	chain_init(&b->chains, &b->wheel, conf, &chain_ops, b);
 	client_house_init(&b->clients, &b->turn, &b->wheel, &b->chains, conf);
+	b->clients.session = b->session;
 	admin_open(b);
+	/* Before what may take long: its default is to end the process. */
+	watch_signal(b, &b->sighup, SIGHUP, on_sighup);
 	if ((r = open_store(b, why)) ||
 	    (r = call_open(&b->calls, loop, b->store, conf, why)) ||
 	    (r = open_mqtt(b)) || (r = broker_open_children(b, why)) ||
@@ -551,7 +556,6 @@ int broker_open(struct broker *b, uv_loop_t *loop, struct conf *conf,
 		return r;
 	watch_signal(b, &b->sigterm, SIGTERM, on_signal);
 	watch_signal(b, &b->sigint, SIGINT, on_signal);
-	watch_signal(b, &b->sighup, SIGHUP, on_sighup);
 	nursery_warm(&b->nursery, on_tried, b);
 	return 0;
 }

@@ -43,6 +43,7 @@ struct broker {
 	struct store *store;
 	struct crew_ops crew_ops;
 	struct reload *reload; /* under way, or NULL */
+	bool reload_wanted;    /* by a signal, and not begun */
 	struct list overrides; /* of reload.c */
 	struct list commands;  /* likewise: scripts that commands loaded */
 	uint32_t ncommands;

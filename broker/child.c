@@ -204,9 +204,9 @@ static int on_run_answer(struct child *c, const struct rpc *rpc)
 		return ERR_FORMAT;
 	if (run == c->culprit)
 		return OK; /* its grace was over before it answered */
-	if (rpc->failed)
-		child_read_error(rpc->error, &outcome);
-	else if (child_read_result(rpc->result, run->hook, &outcome) < 0)
+	if ((rpc->failed
+		     ? child_read_error(rpc->error, &outcome)
+		     : child_read_result(rpc->result, run->hook, &outcome)) < 0)
 		return ERR_FORMAT;
 	if (outcome.code == CODE_OK)
 		c->answers++;

@@ -48,11 +48,13 @@ int child_read_result(struct slice result, enum hook hook, struct outcome *out)
 
 /* {code, message, traceback} of a failed run. A worker may only claim what
  * is its to claim. */
-void child_read_error(struct slice error, struct outcome *out)
+int child_read_error(struct slice error, struct outcome *out)
 {
+	struct cursor c = cursor_of(error);
 	struct slice value;
-	struct cursor c;
 
+	if (cursor_peek(&c) != CURSOR_MAP)
+		return ERR_FORMAT;
 	out->code = CODE_SCRIPT_ERROR;
 	if (map_find(error, "code", &value)) {
 		c = cursor_of(value);
@@ -70,4 +72,5 @@ void child_read_error(struct slice error, struct outcome *out)
 		c = cursor_of(value);
 		out->traceback = cursor_text(&c);
 	}
+	return OK;
 }

@@ -13,7 +13,7 @@ int child_read_result(struct slice result, enum hook hook,
 		      struct outcome *out) must_check;
 
 /* {code, message, traceback} of a failed one; a worker may only claim what is
- * its to claim. */
-void child_read_error(struct slice error, struct outcome *out);
+ * its to claim. ERR_FORMAT: it is no map. */
+int child_read_error(struct slice error, struct outcome *out) must_check;
 
 #endif

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "broker/answer.h"
+#include "broker/client_bound.h"
 #include "broker/client_mqtt.h"
 #include "broker/client_order.h"
 #include "lib/log.h"
@@ -55,37 +56,6 @@ void client_release(struct client *c)
 	maybe_free(c);
 }
 
-static void note_unread(struct client *c, size_t n)
-{
-	c->house->unread += n - c->unread;
-	c->unread = n;
-}
-
-/*
- * Each may have MAX_BACKLOG waiting, all of them only so much: who has most
- * does not read. What one has is noted when it is answered, so the sum may be
- * too high: looked at anew before anybody is cut off.
- */
-static void bound_unread(struct client_house *house)
-{
-	struct client *most = NULL;
-
-	if (house->unread <= CLIENT_UNREAD)
-		return;
-	list_each(node, next, &house->clients)
-	{
-		struct client *c = container_of(node, struct client, node);
-
-		note_unread(c, c->gone || c->link.overrun
-				       ? 0
-				       : link_backlog(&c->link));
-		if (!most || c->unread > most->unread)
-			most = c;
-	}
-	if (house->unread > CLIENT_UNREAD)
-		link_cut(&most->link);
-}
-
 static void on_answer(struct event *ev)
 {
 	struct client *c = ev->client;
@@ -93,10 +63,7 @@ static void on_answer(struct event *ev)
 	if (c->gone || ev->notification)
 		return;
 	answer_event(link_out(&c->link), ev);
-	if (link_backlog(&c->link) > CLIENT_UNREAD / CLIENT_MAX) {
-		note_unread(c, link_backlog(&c->link));
-		bound_unread(c->house);
-	}
+	client_bound_answers(c);
 }
 
 static void on_done(struct event *ev)
@@ -342,7 +309,7 @@ void client_close(struct client *c)
 	if (c->gone)
 		return;
 	c->gone = true;
-	note_unread(c, 0);
+	client_bound_forget(c);
 	c->house->ops->on_gone(c->house->arg, c);
 	link_close(&c->link);
 	abandon_events(c);
@@ -442,6 +409,7 @@ void client_house_init(struct client_house *house, struct turn *turn,
 	*house = (struct client_house){
 		.turn = turn, .wheel = wheel, .chains = chains, .conf = conf};
 	house->max = max_clients();
+	client_bound_init(house);
 	list_init(&house->clients);
 }
 
@@ -495,6 +463,7 @@ int client_accept(struct client_house *house, uv_stream_t *listener,
 		.max_backlog = MAX_BACKLOG,
 		.stuck_ms = STUCK_MS,
 		.partial_ms = PARTIAL_MS,
+		.pool = &house->begun,
 	};
 	struct client *c;
 

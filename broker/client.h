@@ -18,6 +18,7 @@ enum {
 	CLIENT_BYTES = 64 << 20,	/* of events in flight, of one */
 	CLIENT_TOTAL_BYTES = 512 << 20, /* and of all together */
 	CLIENT_UNREAD = 64 << 20,	/* of answers that wait, of all */
+	CLIENT_BEGUN = 256 << 20,	/* of messages not whole, of all */
 };
 
 struct client;
@@ -37,6 +38,7 @@ struct client_house {
 	struct chain_house *chains;
 	struct mqtt *mqtt; /* answers before any script; NULL: none */
 	const struct conf *conf;
+	const char *session; /* this run's id, for hello */
 	const struct client_ops *ops;
 	void *arg;
 	struct list clients;
@@ -47,6 +49,7 @@ struct client_house {
 	uint64_t dropped; /* notifications that were not taken */
 	size_t bytes;	  /* of all events that have not ended */
 	size_t unread;	  /* of answers that wait, at most */
+	struct link_pool begun;
 };
 
 /* A question that we asked the client (body.get). */

@@ -13,6 +13,8 @@
 
 enum { RESTART_MIN_MS = 100, RESTART_MAX_MS = 30000 };
 
+#define RESTARTED "restart" /* the cause of an end that somebody wants */
+
 static void fail_run(struct run *run, enum code code, const char *message)
 {
 	struct outcome outcome = {.code = code, .message = slice_str(message)};
@@ -243,7 +245,10 @@ static void on_dead(struct child *c, void *arg, const struct child_death *death)
 		if (crew->workers[i] &&
 		    crew->workers[i]->state == CHILD_SERVING)
 			crew->serving++;
-	crew->deaths = served ? 0 : crew->deaths + 1;
+	if (served)
+		crew->deaths = 0;
+	else if (strcmp(death->cause, RESTARTED) != 0)
+		crew->deaths++;
 	if (!crew->stopping && crew->script->state != SCRIPT_UNAVAILABLE) {
 		describe(crew, c, death);
 		/* Never loaded: do not keep the start waiting for ever. */
@@ -335,9 +340,9 @@ void crew_restart(struct crew *crew)
 	crew->deaths = 0;
 	for (unsigned i = 0; i < crew->nworkers; i++)
 		if (crew->workers[i])
-			child_kill(crew->workers[i], "restart");
-	if (!wheel_started(&crew->restart))
-		wheel_start(crew->wheel, &crew->restart, 1);
+			child_kill(crew->workers[i], RESTARTED);
+	/* Also when a pause is under way. */
+	wheel_start(crew->wheel, &crew->restart, 1);
 }
 
 bool crew_idle(const struct crew *crew)

@@ -100,7 +100,7 @@ bool crew_withdraw(struct crew *crew, struct run *run);
 /* Kill all workers and replace none; queued runs fail as `shutting_down`. */
 void crew_stop(struct crew *crew);
 
-/* Kill one after the other so that fresh ones come. */
+/* Kill all, so that fresh ones come; what is missing is tried now. */
 void crew_restart(struct crew *crew);
 
 /* The effects of a loading are committed (OK) or refused. Frees it. */

@@ -14,11 +14,22 @@
 enum { KEEP_OUT = 256 << 10, READ_MORE = 64 << 10 };
 enum { MUTE_MS = 1000, PART_MS = 10 };
 
+static void hold(struct link *l, size_t n)
+{
+	struct link_pool *pool = l->limits.pool;
+
+	if (!pool || n == l->held)
+		return;
+	pool->held += n - l->held;
+	l->held = n;
+}
+
 static void end(struct link *l, enum link_end why)
 {
 	if (l->ended || l->closing)
 		return;
 	l->ended = true;
+	hold(l, 0);
 	uv_read_stop((uv_stream_t *)&l->pipe);
 	wheel_stop(&l->stuck);
 	wheel_stop(&l->partial);
@@ -124,10 +135,14 @@ static void take(struct link *l, const uint8_t *p, size_t n)
 	}
 	if (l->ended || l->closing)
 		return;
-	if (buf_error(&l->in) < 0)
+	if (buf_error(&l->in) < 0) {
 		end(l, LINK_IO);
-	else
-		watch_partial(l);
+		return;
+	}
+	watch_partial(l);
+	hold(l, l->in.n);
+	if (l->held && l->limits.pool->held > l->limits.pool->max)
+		l->limits.pool->full(l->limits.pool->arg);
 }
 
 /* End of stream: has the peer closed, or only shut down its sending side? */
@@ -375,6 +390,7 @@ void link_close(struct link *l)
 		(void)uv_try_write((uv_stream_t *)&l->pipe, &bytes, 1);
 	}
 	l->closing = true;
+	hold(l, 0);
 	wheel_stop(&l->stuck);
 	wheel_stop(&l->partial);
 	turn_forget(&l->flush);

@@ -41,11 +41,20 @@ struct link_ops {
 	void (*on_closed)(void *arg);
 };
 
+/* What links hold together of messages that have not arrived whole. `full` is
+ * called when that is over max: the owner ends one of them. */
+struct link_pool {
+	size_t held, max;
+	void (*full)(void *arg);
+	void *arg;
+};
+
 struct link_limits {
-	size_t max_message;  /* bytes of one message in */
-	size_t max_backlog;  /* bytes that may wait to be written */
-	uint64_t stuck_ms;   /* how long a write may wait */
-	uint64_t partial_ms; /* how long a begun message may take; 0: ever */
+	size_t max_message;	/* bytes of one message in */
+	size_t max_backlog;	/* bytes that may wait to be written */
+	uint64_t stuck_ms;	/* how long a write may wait */
+	uint64_t partial_ms;	/* how long a begun message may take; 0: ever */
+	struct link_pool *pool; /* NULL: none */
 };
 
 struct link {
@@ -58,6 +67,7 @@ struct link {
 	void *arg;
 	struct scan scan;
 	struct buf in;	    /* a message that has not arrived whole */
+	size_t held;	    /* of that, in the pool's sum */
 	struct buf out;	    /* what this turn will write */
 	struct buf sending; /* what the kernel did not take */
 	uv_write_t write;

@@ -52,7 +52,7 @@ static enum place inside(enum place parent, struct slice key)
 		return of_header(key);
 	if (parent == COOKIES || parent == SECRET)
 		return SECRET;
-	if (slice_is(key, "headers"))
+	if (slice_is(key, "headers") || slice_is(key, "p_user_property"))
 		return HEADERS;
 	if (slice_is(key, "cookies"))
 		return COOKIES;

@@ -25,8 +25,10 @@ static bool contains(struct slice s, const char *word)
 bool redact_name(struct slice name)
 {
 	static const char *const inside[] = {
-		"password", "passwd",  "passphrase", "secret",	     "token",
-		"api-key",  "api_key", "apikey",     "authorization"};
+		"password",   "passwd", "passphrase",
+		"secret",     "token",	"api-key",
+		"api_key",    "apikey", "authorization",
+		"credential", "jwt",	"authentication_data"};
 	static const char *const whole[] = {"pass", "pwd", "pin", "otp"};
 
 	if (name.n == 0 || name.n > NAME_MAX_)
@@ -81,14 +83,33 @@ static size_t after_equals(struct slice s, size_t at, struct buf *out)
 	return end;
 }
 
+/* Where an array ends that begins at `at`: behind its bracket, or with s. */
+static size_t array_end(struct slice s, size_t at)
+{
+	size_t depth = 0;
+
+	while (at < s.n) {
+		if (s.p[at] == '"')
+			at = string_end(s, at + 1, '"');
+		else if (s.p[at] == '[')
+			depth++;
+		else if (s.p[at] == ']' && --depth == 0)
+			return at + 1;
+		at++;
+	}
+	return s.n;
+}
+
 /* Behind "NAME": the value of a JSON pair. `at` is behind the colon. */
 static size_t json_value(struct slice s, size_t at, struct buf *out)
 {
 	while (at < s.n && is_blank(s.p[at]))
 		buf_add_byte(out, s.p[at++]);
-	if (at == s.n || s.p[at] == '{' || s.p[at] == '[')
+	if (at == s.n || s.p[at] == '{')
 		return at; /* its strings have names of their own */
 	buf_addf(out, "\"" REDACTED "\"");
+	if (s.p[at] == '[')
+		return array_end(s, at);
 	if (s.p[at] != '"')
 		return until(s, at, ",}] \t\r\n");
 	at = string_end(s, at + 1, '"');

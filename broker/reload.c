@@ -8,19 +8,8 @@
 #include <stdlib.h>
 
 #include "broker/feed.h"
+#include "broker/reload_wish.h"
 #include "lib/log.h"
-
-struct override {
-	struct list node;
-	bool enabled;
-	char name[CONF_NAME_MAX + 1];
-};
-
-struct loaded_path {
-	struct list node;
-	uint32_t place;
-	char path[2048];
-};
 
 struct reload {
 	struct broker *broker;
@@ -41,131 +30,6 @@ const char *reload_verdict_name(enum reload_verdict verdict)
 					    "removed"};
 
 	return names[verdict];
-}
-
-/* ---- overrides --------------------------------------------------------- */
-
-static struct override *find_override(struct broker *b, struct slice name)
-{
-	list_each(node, next, &b->overrides)
-	{
-		struct override *o = container_of(node, struct override, node);
-
-		if (slice_is(name, o->name))
-			return o;
-	}
-	return NULL;
-}
-
-int reload_override(struct broker *b, struct slice name, bool enabled)
-{
-	struct override *o = find_override(b, name);
-
-	if (!o) {
-		if (name.n > CONF_NAME_MAX)
-			return ERR_RANGE;
-		o = calloc(1, sizeof(*o));
-		if (!o)
-			return ERR_NOMEM;
-		memcpy(o->name, name.p, name.n);
-		list_push(&b->overrides, &o->node);
-	}
-	o->enabled = enabled;
-	return OK;
-}
-
-void reload_forget_overrides(struct broker *b)
-{
-	struct list *node;
-
-	while ((node = list_pop(&b->overrides)))
-		free(container_of(node, struct override, node));
-	while ((node = list_pop(&b->commands)))
-		free(container_of(node, struct loaded_path, node));
-}
-
-static struct loaded_path *find_path(struct broker *b, const char *path)
-{
-	list_each(node, next, &b->commands)
-	{
-		struct loaded_path *p =
-			container_of(node, struct loaded_path, node);
-
-		if (conf_same_file(p->path, path))
-			return p;
-	}
-	return NULL;
-}
-
-int reload_command(struct broker *b, const char *path)
-{
-	size_t n = strlen(path);
-	struct loaded_path *p;
-
-	if (find_path(b, path))
-		return OK;
-	if (n >= sizeof(p->path) || n < 6 || strcmp(path + n - 4, ".lua") != 0)
-		return ERR_RANGE;
-	p = calloc(1, sizeof(*p));
-	if (!p)
-		return ERR_NOMEM;
-	memcpy(p->path, path, n);
-	p->place = ++b->ncommands;
-	list_push(&b->commands, &p->node);
-	return OK;
-}
-
-bool reload_withdraw(struct broker *b, const char *path)
-{
-	struct loaded_path *p = find_path(b, path);
-
-	if (!p)
-		return false;
-	list_remove(&p->node);
-	free(p);
-	return true;
-}
-
-/* What commands have named comes to what the file says. */
-static int add_commands(struct reload *r)
-{
-	list_each(node, next, &r->broker->commands)
-	{
-		struct loaded_path *p =
-			container_of(node, struct loaded_path, node);
-		struct conf_script *c = conf_find_file(r->conf, p->path);
-		int rc;
-
-		if (c) { /* also when it had been unloaded */
-			c->enabled = true;
-			rc = reload_override(r->broker, slice_str(c->name),
-					     true);
-			if (rc < 0)
-				return rc;
-			continue;
-		}
-		rc = conf_add_command(r->conf, p->path, p->place);
-		if (rc == ERR_EXISTS)
-			buf_addf(&r->error,
-				 "%s: there is another script of that name",
-				 p->path);
-		else if (rc == ERR_RANGE)
-			buf_addf(&r->error, "%s: its name is no script's",
-				 p->path);
-		if (rc < 0)
-			return rc;
-	}
-	return OK;
-}
-
-static bool wanted(struct broker *b, const struct conf *conf,
-		   const struct conf_script *c)
-{
-	struct override *o = find_override(b, slice_str(c->name));
-
-	if (c->dialect == DIALECT_HTTP && !conf->plugin_enabled)
-		return false;
-	return o ? o->enabled : c->enabled;
 }
 
 /* ---- the plan ---------------------------------------------------------- */
@@ -247,7 +111,7 @@ static int plan_all(struct reload *r)
 		struct conf_script *c = r->conf->scripts[i];
 		struct reload_row *row = &r->row[r->n];
 
-		if (!wanted(b, r->conf, c))
+		if (!reload_wants(b, r->conf, c))
 			continue;
 		row->name = strdup(c->name);
 		if (!row->name)
@@ -359,9 +223,11 @@ static void free_rows(struct reload *r)
 
 static void finish(struct reload *r)
 {
-	struct reload_result result = {r->row, r->n, buf_slice(&r->error)};
+	struct reload_result result = {r->row, r->n, buf_slice(&r->error),
+				       r->conf};
+	struct broker *b = r->broker;
 
-	r->broker->reload = NULL;
+	b->reload = NULL;
 	if (r->error.n)
 		log_error("reload", "refused, nothing was changed: %.*s",
 			  (int)r->error.n, (const char *)r->error.p);
@@ -373,6 +239,22 @@ static void finish(struct reload *r)
 	conf_free(r->conf);
 	buf_fini(&r->error);
 	free(r);
+	reload_postponed(b);
+}
+
+bool reload_knows(const struct reload_result *result, const char *name)
+{
+	const struct conf *conf = result->conf;
+
+	for (size_t i = 0; i < result->n; i++)
+		if (strcmp(result->row[i].name, name) == 0)
+			return true;
+	/* Those that are wanted have a row, and are taken out of it. */
+	for (size_t i = 0; conf && i < conf->nscripts; i++)
+		if (conf->scripts[i] &&
+		    strcmp(conf->scripts[i]->name, name) == 0)
+			return true;
+	return false;
 }
 
 static void abandon(struct reload *r)
@@ -488,7 +370,7 @@ static int plan(struct reload *r)
 		return rc == ERR_NOMEM ? rc : OK; /* told by `error` */
 	conf_learn_secrets(r->broker->conf, r->conf);
 	warn_fixed(r->broker->conf, r->conf);
-	rc = add_commands(r);
+	rc = reload_add_commands(r->broker, r->conf, &r->error);
 	if (rc < 0)
 		return r->error.n ? OK : rc;
 	if ((rc = plan_all(r)) < 0)
@@ -502,7 +384,7 @@ int reload_start(struct broker *b, const char *only,
 {
 	struct reload *r;
 
-	if (b->reload || b->phase != BROKER_SERVING)
+	if (!reload_possible(b))
 		return ERR_AGAIN;
 	r = calloc(1, sizeof(*r));
 	if (!r)
@@ -521,6 +403,28 @@ int reload_start(struct broker *b, const char *only,
 	if (r->loading == 0 || r->error.n)
 		turn_later(&b->turn, &r->task);
 	return OK;
+}
+
+bool reload_possible(const struct broker *b)
+{
+	return !b->reload && b->phase == BROKER_SERVING;
+}
+
+void reload_postponed(struct broker *b)
+{
+	if (!b->reload_wanted || !reload_possible(b))
+		return;
+	b->reload_wanted = false;
+	if (reload_start(b, NULL, NULL, NULL) < 0)
+		log_error("reload", "no memory");
+}
+
+void reload_wanted(struct broker *b)
+{
+	b->reload_wanted = true;
+	if (b->reload)
+		log_info("reload", "once more, after this one");
+	reload_postponed(b);
 }
 
 void reload_cancel(struct broker *b)

@@ -38,34 +38,31 @@ struct reload_result {
 	const struct reload_row *row;
 	size_t n;
 	struct slice error;
+	const struct conf *conf; /* what the file says; NULL: it was wrong */
 };
+
+/* Is it a script of that file, enabled or not? */
+bool reload_knows(const struct reload_result *result, const char *name);
 
 const char *reload_verdict_name(enum reload_verdict verdict);
 
+/* Can one begin now? */
+bool reload_possible(const struct broker *b);
+
+/* One that was asked for by a signal: now, or once that is possible. */
+void reload_wanted(struct broker *b);
+void reload_postponed(struct broker *b); /* it is possible */
+
 /*
- * Begin. `only`: reload just this script, even when nothing of it changed, by
- * its name, or by the absolute path of a one-file script (NULL: all that
- * changed). `done` is called once, later. ERR_AGAIN: a reload
- * is under way. ERR_ABSENT: no such script. ERR_NOMEM.
+ * Begin. `only`: reload this script, even when nothing of it changed, by its
+ * name, or by the absolute path of a one-file script, and no other; what the
+ * file has added or taken away comes and goes nevertheless. NULL: all that
+ * changed. `done` is called once, later. ERR_AGAIN: not possible now.
+ * ERR_NOMEM.
  */
 int reload_start(struct broker *b, const char *only,
 		 void (*done)(void *arg, const struct reload_result *result),
 		 void *arg) must_check;
-
-/* enable and disable: what the file says, overridden until the next start.
- * Takes effect with the next reload. ERR_NOMEM. */
-int reload_override(struct broker *b, struct slice name,
-		    bool enabled) must_check;
-void reload_forget_overrides(struct broker *b); /* and commands */
-
-/*
- * script.load: from the next reload on, until the next start, there is a
- * one-file script of this path, or it is enabled when the file has it. Twice
- * is once. ERR_RANGE: the path is too long, or no .lua file's. ERR_NOMEM.
- */
-int reload_command(struct broker *b, const char *path) must_check;
-/* The opposite; false: no command had named it. */
-bool reload_withdraw(struct broker *b, const char *path);
 
 /* A crew has told; true when it belonged to a reload. */
 bool reload_loaded(struct broker *b, struct crew *crew, struct slice why);

@@ -86,6 +86,10 @@ void admin_pack_script(struct buf *out, const struct script *s);
 /* {name, result, why?} of one script in a reload. */
 struct reload_row;
 void admin_pack_row(struct buf *out, const struct reload_row *row);
+/* What a reload ends with that has changed nothing. */
+enum code admin_reload_code(const struct broker *b);
+/* False: refused, since none can begin now. */
+bool admin_may_reload(struct admin_call *a);
 void admin_bus_subscribe(struct admin_call *a);
 void admin_log_subscribe(struct admin_call *a);
 void admin_artifacts_write(struct admin_call *a);

@@ -9,6 +9,7 @@
 
 #include "broker/admin/admin.h"
 #include "broker/reload.h"
+#include "broker/reload_wish.h"
 #include "proto/pack.h"
 
 struct path_call {
@@ -101,7 +102,8 @@ static void on_reloaded(void *arg, const struct reload_result *result)
 	if (!result->error.n && row)
 		answer(p, row);
 	else
-		admin_later_refuse(p->later, CODE_BAD_EVENT,
+		admin_later_refuse(p->later,
+				   admin_reload_code(p->later->broker),
 				   text ? text : "it could not be done");
 	free(text);
 	admin_later_end(p->later);
@@ -126,8 +128,7 @@ static void start(struct admin_call *a, const char *path, bool loads)
 		return;
 	if (loads)
 		(void)reload_withdraw(a->broker, p->path);
-	admin_later_refuse(p->later, CODE_OVERLOADED,
-			   "a reload is under way, or pinfold is not serving");
+	admin_later_refuse(p->later, CODE_OVERLOADED, "no memory");
 	admin_later_end(p->later);
 	free(p);
 }
@@ -146,8 +147,8 @@ void admin_path_load(struct admin_call *a)
 			     "it is loaded already; reload reads it again");
 	} else if (stat(path, &st) < 0 || !S_ISREG(st.st_mode)) {
 		admin_refuse(a, CODE_BAD_EVENT, "there is no such file");
-	} else if (a->broker->reload) {
-		admin_refuse(a, CODE_OVERLOADED, "a reload is under way");
+	} else if (!admin_may_reload(a)) {
+		return;
 	} else if (reload_command(a->broker, path) < 0) {
 		admin_refuse(a, CODE_OVERLOADED, "no memory");
 	} else {
@@ -160,7 +161,7 @@ void admin_path_unload(struct admin_call *a)
 	char path[2048];
 	struct script *s = loaded(a, path);
 
-	if (!s)
+	if (!s || !admin_may_reload(a))
 		return;
 	(void)reload_withdraw(a->broker, path);
 	if (s->conf->origin != CONF_COMMAND &&
@@ -175,7 +176,7 @@ void admin_path_reload(struct admin_call *a)
 {
 	char path[2048];
 
-	if (loaded(a, path))
+	if (loaded(a, path) && admin_may_reload(a))
 		start(a, path, false);
 }
 

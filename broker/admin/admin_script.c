@@ -7,6 +7,7 @@
 
 #include "broker/admin/admin.h"
 #include "broker/reload.h"
+#include "broker/reload_wish.h"
 #include "proto/pack.h"
 
 /* [{name, result, generation, why}], or the error of the file. */
@@ -23,6 +24,12 @@ void admin_pack_row(struct buf *out, const struct reload_row *row)
 	}
 }
 
+enum code admin_reload_code(const struct broker *b)
+{
+	return b->phase >= BROKER_DRAINING ? CODE_SHUTTING_DOWN
+					   : CODE_BAD_EVENT;
+}
+
 static void on_reloaded(void *arg, const struct reload_result *result)
 {
 	struct admin_later *l = arg;
@@ -32,7 +39,7 @@ static void on_reloaded(void *arg, const struct reload_result *result)
 		char *text =
 			strndup((const char *)result->error.p, result->error.n);
 
-		admin_later_refuse(l, CODE_BAD_EVENT,
+		admin_later_refuse(l, admin_reload_code(l->broker),
 				   text ? text : "the file is wrong");
 		free(text);
 		admin_later_end(l);
@@ -46,18 +53,24 @@ static void on_reloaded(void *arg, const struct reload_result *result)
 	admin_later_end(l);
 }
 
+bool admin_may_reload(struct admin_call *a)
+{
+	if (reload_possible(a->broker))
+		return true;
+	admin_refuse(a, CODE_OVERLOADED,
+		     "a reload is under way, or pinfold is not serving");
+	return false;
+}
+
 static void start(struct admin_call *a, const char *only)
 {
-	struct admin_later *l = admin_later(a);
-	int r;
+	struct admin_later *l;
 
-	if (!l)
+	if (!admin_may_reload(a) || !(l = admin_later(a)))
 		return;
-	r = reload_start(a->broker, only, on_reloaded, l);
-	if (r == OK)
+	if (reload_start(a->broker, only, on_reloaded, l) == OK)
 		return;
-	admin_later_refuse(l, CODE_OVERLOADED,
-			   "a reload is under way, or pinfold is not serving");
+	admin_later_refuse(l, CODE_OVERLOADED, "no memory");
 	admin_later_end(l);
 }
 
@@ -118,6 +131,20 @@ void admin_script_reload(struct admin_call *a)
 		start(a, name);
 }
 
+/* New workers would get the same sources. */
+static void refuse_restart(struct admin_call *a, const struct script *s)
+{
+	struct buf text = {0};
+
+	buf_addf(&text, "it does not load, mend it and reload: %s",
+		 s->why ? s->why : "");
+	buf_add_byte(&text, 0);
+	admin_refuse(a, CODE_UNAVAILABLE,
+		     buf_error(&text) ? "it does not load"
+				      : (const char *)text.p);
+	buf_fini(&text);
+}
+
 void admin_script_restart(struct admin_call *a)
 {
 	char name[CONF_NAME_MAX + 1];
@@ -125,6 +152,10 @@ void admin_script_restart(struct admin_call *a)
 
 	if (!read_name(a, name) || !(s = find(a, name)))
 		return;
+	if (s->state == SCRIPT_UNAVAILABLE) {
+		refuse_restart(a, s);
+		return;
+	}
 	crew_restart(s->crew);
 	pack_bool(admin_answer(a), true);
 }
@@ -140,17 +171,51 @@ void admin_script_show(struct admin_call *a)
 		admin_pack_script(admin_answer(a), s);
 }
 
+/* ---- enable and disable ------------------------------------------------ */
+
+struct toggle {
+	struct admin_later *later;
+	enum reload_wish before;
+	char name[CONF_NAME_MAX + 1];
+};
+
+static void on_toggled(void *arg, const struct reload_result *result)
+{
+	struct toggle *t = arg;
+	struct admin_later *l = t->later;
+
+	if (result->error.n || !reload_knows(result, t->name))
+		reload_wish_again(l->broker, t->name, t->before);
+	if (result->error.n || reload_knows(result, t->name)) {
+		on_reloaded(l, result);
+	} else {
+		admin_later_refuse(l, CODE_UNAVAILABLE,
+				   "no such script in the configuration");
+		admin_later_end(l);
+	}
+	free(t);
+}
+
 static void set_enabled(struct admin_call *a, bool enabled)
 {
-	char name[CONF_NAME_MAX + 1];
+	struct toggle *t = calloc(1, sizeof(*t));
 
-	if (!read_name(a, name))
-		return;
-	if (reload_override(a->broker, slice_str(name), enabled) < 0) {
+	if (!t) {
 		admin_refuse(a, CODE_OVERLOADED, "no memory");
 		return;
 	}
-	start(a, NULL);
+	if (!read_name(a, t->name) || !admin_may_reload(a) ||
+	    !(t->later = admin_later(a))) {
+		free(t);
+		return;
+	}
+	t->before = reload_wished(a->broker, slice_str(t->name));
+	if (reload_override(a->broker, slice_str(t->name), enabled) == OK &&
+	    reload_start(a->broker, NULL, on_toggled, t) == OK)
+		return;
+	admin_later_refuse(t->later, CODE_OVERLOADED, "no memory");
+	admin_later_end(t->later);
+	free(t);
 }
 
 void admin_script_enable(struct admin_call *a)

@@ -96,6 +96,28 @@ def test_the_whole_broker_is_killed(durability):
     assert kill_cycles.run(CYCLES // 2, 120, 20261122, durability) == []
 
 
+@pytest.mark.parametrize("durability, kind", [("os", "w"), ("disk", "s")])
+def test_what_was_synced_is_marked_so(pinfold, durability, kind):
+    """A kill cannot tell `disk` from `os`: the page cache survives it. What
+    the broker itself notes beside each group of writes can, and that an end
+    which was asked for syncs what the groups did not."""
+    broker = pinfold({"storage": {"durability": durability}},
+                     {"s": {"before_request": 'kv.set("a", ctx.id)'}})
+
+    def mark():
+        writes, _, _, kind, _ = (broker.dir / "data/sequence").read_text().split()
+        return int(writes), kind
+
+    client, last = broker.client(), 0
+    for n in range(3):
+        client.call("before_request", [{"id": str(n)}])
+        writes, found = mark()
+        assert found == kind and writes > last
+        last = writes
+    assert broker.stop() == 0
+    assert mark() == (last, "c")
+
+
 def test_the_verdict_on_cycles_can_fail():
     """Negative control: events that are missing, a value that is gone, an
     event that ran twice: each is found."""

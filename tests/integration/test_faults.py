@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
 
 import full_disk  # noqa: E402
 import mutants  # noqa: E402
-from lib.pinfold import Pinfold, running  # noqa: E402
+from lib.pinfold import Pinfold, program, running  # noqa: E402
 from lib.rpc import ConnectionLost, RpcError  # noqa: E402
 from lib.wait import until  # noqa: E402
 
@@ -71,6 +71,105 @@ def test_too_full_to_open_is_told(small_disk):
     broker.start()
     assert broker.control_client().call("kv.get", ["k:1"])
     broker.kill()
+
+
+def test_a_backup_to_a_full_disk_fails_and_can_be_tried_again(pinfold):
+    """Nothing else is harmed by it, and nothing of it is left in the way."""
+    broker = pinfold(scripts=SCRIPTS)
+    client, control = broker.client(), broker.control_client(timeout=30)
+    small = full_disk.SmallDisk("1m")
+    try:
+        control.call("kv.set", ["large", os.urandom(1 << 20)])
+        copy = str(small.root / "copy")
+        for _ in range(2):
+            assert control.error("backup", [copy]).code == "storage"
+        assert not (small.root / "copy").exists()
+        assert "No space left" in broker.log()
+        client.call("before_request", [{"id": "1"}])
+        control.call("kv.delete", ["large"])
+        again = str(broker.dir / "copy")
+        assert control.call("backup", [again]) is True
+        assert control.error("backup", [again]).code == "bad_event"
+        assert client.call("close", [{"id": "1"}])["ops"] == OK
+    finally:
+        small.close()
+
+
+def test_a_backup_that_was_not_ended_is_not_taken_for_nothing(pinfold):
+    """As a kill in the middle of `backup` leaves it."""
+    first = pinfold(scripts=SCRIPTS)
+    first.client().call("before_request", [{"id": "1"}])
+    copy = first.dir / "copy"
+    first.control_client().call("backup", [str(copy)])
+    (copy / "db").rename(copy / "db.tmp")
+    second = Pinfold({"data_dir": str(copy)}, SCRIPTS)
+    second.spawn()
+    assert second.wait_exit() == 65
+    assert f"{copy}/db.tmp: a backup that was not ended" in second.log()
+    (copy / "db.tmp").rename(copy / "db")
+    second.start()
+    assert control_get(second, "k:1") == "1"
+    second.close()
+
+
+# --- a sandbox that does not hold
+
+
+@pytest.fixture
+def wrapped():
+    """A broker whose workers are started by a program of Python that first
+    does what is said."""
+    with tempfile.TemporaryDirectory(prefix="pf-") as directory:
+        place = Path(directory)
+        place.chmod(0o755)
+
+        def make(text, **config):
+            wrapper = place / "wrapper"
+            wrapper.write_text(
+                f"#!/usr/bin/python3 -I\nimport os, sys\n"
+                f"worker, args, env = {str(program('pinfold-worker'))!r}, "
+                f"sys.argv, {{}}\n{text}\n"
+                "os.execve(worker, args, env)\n")
+            wrapper.chmod(0o755)
+            return Pinfold({"worker": str(wrapper), **config}, SCRIPTS,
+                           dir=place / "broker")
+        yield make
+
+
+def refuses(broker, *texts):
+    """Nothing is served, not even for a moment, and the log says why."""
+    broker.spawn()
+    assert broker.wait_exit() == 69
+    assert broker.stdout == []
+    assert not broker.socket.exists() and not broker.control.exists()
+    for text in ("the sandbox does not hold", *texts):
+        assert text in broker.log()
+
+
+def test_nothing_is_served_without_a_mandatory_layer(wrapped):
+    refuses(wrapped("env = {'SECRET': 'x'}"),
+            "this layer does not hold: environment (")
+    # The socket is none that the broker made: nobody ends with its end.
+    refuses(wrapped("import socket\n"
+                    "a, b = socket.socketpair()\n"
+                    "if os.fork(): os.wait(); os._exit(78)\n"),
+            "this layer does not hold: pdeathsig (")
+
+
+def test_strict_serves_nothing_without_an_optional_layer(wrapped):
+    without = "args += ['--namespaces=0']"
+    refuses(wrapped(without, sandbox="strict"), "strict, and this layer")
+    broker = wrapped(without)
+    with broker:
+        worker, = broker.control_client().call("script.show",
+                                               ["answer"])["workers"]
+        assert {"user", "net", "mount"} <= set(worker["missing"])
+        assert broker.client().call("close", [{"id": "1"}])["ops"] == OK
+
+
+def test_a_worker_that_ends_before_it_is_locked(wrapped):
+    refuses(wrapped("os._exit(0)"), "a worker ended before it was locked")
+    refuses(wrapped("os.kill(os.getpid(), 9)"), "before it was locked")
 
 
 # --- damage

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lib.rpc import RpcError
+
 FAKE = Path(__file__).resolve().parents[1] / "lib" / "fake_worker.py"
 
 HONEST = "def run(w, id, p): w.answer(id, [['req.set_path', '/ok']])"
@@ -36,6 +38,14 @@ LIES = {
     "effect_name_climbs": "w.answer(id, [], [['artifact.delete', '../a']])",
     "exits_with_zero": "raise SystemExit(0)",
     "closes_its_socket": "import os; os.close(3); import time; time.sleep(60)",
+    "shuts_its_side": "import socket, time; s = socket.socket(fileno=3); "
+                      "s.shutdown(socket.SHUT_WR); time.sleep(60)",
+    "half_an_answer": "w.raw(b'\\x94\\x01'); raise SystemExit(0)",
+    "answers_by_name": "w.send([1, 'before_request', None, [None, 0, None, 0]])",
+    "answers_its_load_again": "w.send([1, 1, None, {'hooks': []}])",
+    "asks_as_its_load": "w.send([0, 1, 'kv.get', [1, 'a']])",
+    "an_error_that_is_none": "w.send([1, id, 'broken', None])",
+    "counts_that_lie": "w.send([1, id, None, [b'', 1 << 40, b'\\xff' * 99, -1]])",
 }
 
 
@@ -60,9 +70,43 @@ def test_a_lie_ends_the_liar(pinfold, lie):
     assert broker.process.poll() is None
     assert set(broker.children()) != set(before)
     broker.wait_log(r"worker ended script=liar .*" if lie not in
-                    ("exits_with_zero", "closes_its_socket")
+                    ("exits_with_zero", "closes_its_socket", "half_an_answer")
                     else r"worker ended script=liar .*cause=crashed")
     assert broker.stop() == 0
+
+
+def test_an_answer_that_drips_is_one(pinfold):
+    drip = """
+import msgpack
+def run(w, id, p):
+    op = msgpack.packb(["req.set_path", "/" + "x" * 300])
+    for byte in msgpack.packb([1, id, None, [op, 1, None, 0]]):
+        w.raw(bytes([byte]))
+"""
+    broker = pinfold({"worker": str(FAKE)}, {"s": {"before_request": drip},
+                                             "honest": {"close": HONEST}})
+    client = broker.client()
+    sent = [client.send("before_request", [{"id": str(i)}]) for i in range(5)]
+    assert client.call("close", [{"id": "x"}])["ops"] == \
+        [["req.set_path", "/ok"]]
+    for msgid in sent:
+        assert client.wait(msgid)["ops"] == [["req.set_path", "/" + "x" * 300]]
+
+
+def test_an_answer_that_never_ends_is_late(pinfold):
+    """Half of it holds nobody longer than the deadline."""
+    broker = pinfold({"worker": str(FAKE)}, {"s": {
+        "before_request": "import time\n"
+        "def run(w, id, p): w.raw(b'\\x94\\x01'); time.sleep(60)"},
+        "honest": {"close": HONEST}}, {"s": {"timeout": "200ms"}})
+    client = broker.client()
+    late = client.send("before_request", [{"id": "1"}])
+    assert client.call("close", [{"id": "x"}])["ops"] == \
+        [["req.set_path", "/ok"]]
+    with pytest.raises(RpcError) as caught:
+        client.wait(late)
+    assert caught.value.code == "timeout"
+    broker.wait_log("worker ended script=s .*cause=timeout")
 
 
 def test_a_memory_exit_is_told_as_memory(pinfold):

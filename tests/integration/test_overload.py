@@ -3,6 +3,7 @@
 every event is answered once, memory stays bounded, nobody else notices.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -19,7 +20,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
 
 import ends  # noqa: E402
-from lib.pinfold import Pinfold  # noqa: E402
+from lib.fake_scripts import FAKE  # noqa: E402
+from lib.pinfold import Pinfold, running  # noqa: E402
 from lib.rpc import Client, RpcError, pack  # noqa: E402
 from lib.wait import until  # noqa: E402
 
@@ -56,6 +58,16 @@ class Release(Pinfold):
 
 def event(i, body=b""):
     return [{"id": str(i), "req": {"path": "/", "body": body}}]
+
+
+def connect_all(path, n):
+    socks = []
+    for _ in range(n):
+        one = socket.socket(socket.AF_UNIX)
+        one.connect(str(path))
+        one.settimeout(30)
+        socks.append(one)
+    return socks
 
 
 # --- more events than can be done
@@ -225,6 +237,31 @@ def test_a_drip_holds_up_nobody(pinfold):
         one.close()
 
 
+def test_what_is_begun_and_not_ended_is_bounded():
+    """Forty connections begin with 15 MiB each and never end them: all but
+    some are cut off, those with most of it, and nobody else."""
+    begun = pack([0, 1, "close", [{"id": "1", "x": bytes(15 << 20)}]])[:-1]
+    with Release({"log": {"level": "warn"}},
+                 {"quick": SCRIPTS["quick"]}) as broker:
+        small, beside = broker.client(timeout=60), broker.client(timeout=60)
+        request = pack([0, 7, "close", event("small")])
+        small.send_raw(request[:-1])
+        before = rss(broker.pid)
+        socks = connect_all(broker.socket, 40)
+        for one in socks:
+            with contextlib.suppress(OSError):      # it is cut off
+                one.sendall(begun)
+            assert beside.call("close", event(1))["ops"] == OK
+            assert rss(broker.pid) - before < (256 << 20) + MAX_GROWTH
+        status = broker.control_client(timeout=60).call("status")
+        assert 16 <= status["clients"] - 3 <= 17
+        small.send_raw(request[-1:])
+        assert small.wait(7)["ops"] == OK
+        assert broker.log().count("begun and not ended") >= 23
+        for one in socks:
+            one.close()
+
+
 # --- more than a worker can hold
 
 
@@ -325,6 +362,38 @@ def test_an_end_with_an_event_that_hangs(pinfold):
         codes.append(caught.value.code)
     assert set(codes) == {"shutting_down"}
     assert broker.wait_exit() == 0
+
+
+def test_a_second_signal_ends_the_wait(pinfold):
+    broker = pinfold({"shutdown_timeout": "60s", "hook_timeout": "60s"},
+                     {"s": {"before_request": "while true do end"}},
+                     {"s": {"timeout": "60s"}})
+    client, control = broker.client(timeout=30), broker.control_client()
+    sent = client.send("before_request", event(1))
+    until(lambda: control.call("status")["running"] == 1, 30, "it runs")
+    broker.process.send_signal(signal.SIGINT)
+    assert client.wait_notification("goaway")
+    assert not client.answers and broker.process.poll() is None
+    broker.process.send_signal(signal.SIGTERM)
+    with pytest.raises(RpcError) as caught:
+        client.wait(sent)
+    assert caught.value.code == "shutting_down"
+    assert broker.wait_exit() == 0
+
+
+def test_an_end_before_it_serves(tmp_path):
+    """A worker that loads for ever holds up no end."""
+    broker = Pinfold({"worker": FAKE}, {"s": {
+        "close": f"open({str(tmp_path / 'loading')!r}, 'w').close()\n"
+                 "import time\ntime.sleep(600)"}})
+    broker.spawn()
+    until((tmp_path / "loading").exists, 30, "it loads")
+    workers = list(broker.children())
+    broker.process.send_signal(signal.SIGTERM)
+    assert broker.wait_exit() == 0
+    assert broker.stdout == [] and not broker.socket.exists()
+    assert workers and not any(map(running, workers))
+    broker.close()
 
 
 def test_a_client_that_goes_takes_nothing_with_it(pinfold):

@@ -304,6 +304,56 @@ def test_a_script_that_is_mended_serves_again(pinfold):
     assert status(control, "s")["state"] == "ready"
 
 
+MENDED = """
+import os
+def load(w, id):
+    if not os.path.exists(GO):
+        os._exit(3)
+def run(w, id, p): w.answer(id, [["req.set_path", "/well"]])
+"""
+
+
+def test_a_restart_tries_now(pinfold, tmp_path):
+    """Not after the pause that deaths have brought, six seconds by now."""
+    go = tmp_path / "go"
+    broker = pinfold({"worker": str(FAKE)}, {"s": {
+        "before_request": MENDED.replace("GO", repr(str(go)))}})
+    client, control = broker.client(timeout=60), broker.control_client()
+    until(lambda: broker.log().count("worker ended script=s ") == 8, 30)
+    assert status(control, "s")["state"] == "broken"
+    go.touch()
+    assert control.call("script.restart", ["s"]) is True
+    until(lambda: status(control, "s")["state"] == "ready", 3)
+    assert outcome(client, client.send("before_request", event(1))) == "/well"
+
+
+def test_restarts_are_no_deaths(pinfold):
+    """Workers that have answered nothing yet and are replaced because
+    somebody wants so open no breaker."""
+    broker = pinfold(scripts={"s": {"before_request": ANSWER}},
+                     settings={"s": {"workers": 8}})
+    client, control = broker.client(timeout=60), broker.control_client()
+    until(lambda: len(status(control, "s")["workers"]) == 8, 30)
+    before = {worker["pid"] for worker in status(control, "s")["workers"]}
+    control.call("script.restart", ["s"])
+    sent = [client.send("before_request", event(i)) for i in range(8)]
+    assert set(outcomes(client, sent)) <= {f"/{i}" for i in range(8)}
+    until(lambda: broker.log().count("cause=restart") == 8, 30)
+    until(lambda: len({worker["pid"] for worker in
+                       status(control, "s")["workers"]} - before) == 8, 30)
+    assert "breaker" not in broker.log()
+
+
+def test_a_restart_of_what_does_not_load_is_refused(pinfold):
+    """A new worker would get the same sources."""
+    broker = pinfold(scripts={"s": {"before_request": "(("},
+                              "good": {"close": ANSWER}})
+    error = broker.control_client().error("script.restart", ["s"])
+    assert error.code == "unavailable"
+    assert "s/before_request.lua:1:" in error.message
+    assert "reload" in error.message
+
+
 # --- who fails when a worker dies, and who goes on
 
 

@@ -475,6 +475,27 @@ Test(link, a_message_that_never_ends)
 	cr_assert_eq(messages, 1);
 }
 
+static void on_full(void *arg)
+{
+	link_close(arg);
+}
+
+Test(link, what_begun_messages_hold_is_counted)
+{
+	static const uint8_t bytes[1027] = {0xc5, 4, 0}; /* a bin */
+	static struct link_pool pool = {1, 1000, on_full, &one};
+
+	limits.pool = &pool;
+	close_link();
+	open_link();
+	send_all(bytes, 999);
+	cr_assert(pool.held == 1000 && !one.closing);
+	send_all(bytes + 999, 28);
+	cr_assert(pool.held == 1 && messages == 1);
+	send_all(bytes, 1000);
+	cr_assert(pool.held == 1 && one.closing);
+}
+
 Test(link, the_clock_of_a_begun_message)
 {
 	uint64_t before;

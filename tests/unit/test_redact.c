@@ -66,6 +66,26 @@ Test(redact, json)
 	text_becomes("{\"secret\":{\"password\":\"x\"}}",
 		     "{\"secret\":{\"password\":\"[redacted]\"}}");
 	text_becomes("{\"secret\":", "{\"secret\":");
+	text_becomes("{\"tokens\": [\"a\", [\"]\\\"\", 7]], \"n\": [1]}",
+		     "{\"tokens\": \"[redacted]\", \"n\": [1]}");
+	text_becomes("{\"tokens\":[\"no end\", [",
+		     "{\"tokens\":\"[redacted]\"");
+}
+
+Test(redact, mqtt)
+{
+	event_becomes(
+		"{\"client_id\":\"c\",\"username\":\"u\","
+		"\"password\":\"geheim\",\"properties\":{"
+		"\"p_authentication_method\":\"M\","
+		"\"p_authentication_data\":\"geheim\","
+		"\"p_user_property\":[[\"credentials\",\"open\"]]}}",
+		NULL, false,
+		"{\"client_id\":\"c\",\"username\":\"u\","
+		"\"password\":\"[redacted]\",\"properties\":{"
+		"\"p_authentication_method\":\"M\","
+		"\"p_authentication_data\":\"[redacted]\","
+		"\"p_user_property\":[[\"credentials\",\"[redacted]\"]]}}");
 }
 
 Test(redact, multipart)
