@@ -190,9 +190,10 @@ void answer_hello(struct buf *out, uint32_t id, const struct client *c)
 	const struct conf_limits *limits = &c->house->conf->limits;
 
 	rpc_result(out, id);
-	pack_map(out, 6);
+	pack_map(out, 7);
 	pack_pair(out, "server", PROTO_SERVER);
 	pack_pair(out, "version", PROTO_RELEASE);
+	pack_pair(out, "session", c->house->session);
 	pack_cstr(out, "protocol");
 	pack_uint(out, PROTO_VERSION);
 	pack_cstr(out, "caps");

@@ -364,27 +364,41 @@ size_t auth_cache_drop_all(struct auth_cache *c)
 	return n;
 }
 
+static bool row_of(const struct auth_cache *c, const struct holder *h,
+		   struct auth_cache_row *out)
+{
+	struct entry *e = newest(h);
+	uint64_t now = now_ms(c);
+
+	if (!e || (e->due_ms && now >= e->due_ms))
+		return false;
+	*out = (struct auth_cache_row){
+		.acl = e->acl,
+		.entries = h->n,
+		.age_ms = now - e->born_ms,
+		.left_ms = e->due_ms ? e->due_ms - now : 0,
+	};
+	return true;
+}
+
+bool auth_cache_row(struct auth_cache *c, struct slice mountpoint,
+		    struct slice client_id, struct auth_cache_row *out)
+{
+	struct holder *h = find_holder(c, mountpoint, client_id);
+
+	return h && row_of(c, h, out);
+}
+
 void auth_cache_each(struct auth_cache *c,
 		     bool (*each)(void *arg, const struct auth_cache_row *row),
 		     void *arg)
 {
-	uint64_t now = now_ms(c);
-
 	list_each(node, next, &c->holders)
 	{
 		struct holder *h = container_of(node, struct holder, node);
-		struct entry *e = newest(h);
 		struct auth_cache_row row;
 
-		if (!e || (e->due_ms && now >= e->due_ms))
-			continue;
-		row = (struct auth_cache_row){
-			.acl = e->acl,
-			.entries = h->n,
-			.age_ms = now - e->born_ms,
-			.left_ms = e->due_ms ? e->due_ms - now : 0,
-		};
-		if (!each(arg, &row))
+		if (row_of(c, h, &row) && !each(arg, &row))
 			return;
 	}
 }

@@ -81,6 +81,10 @@ struct auth_cache_row {
 	uint64_t left_ms; /* until it expires; 0: never does */
 };
 
+/* Of one client; false when it has none. Lives as auth_cache_find()'s. */
+bool auth_cache_row(struct auth_cache *c, struct slice mountpoint,
+		    struct slice client_id, struct auth_cache_row *out);
+
 /* Walk, oldest client first, until `each` says false. No change meanwhile. */
 void auth_cache_each(struct auth_cache *c,
 		     bool (*each)(void *arg, const struct auth_cache_row *row),

@@ -102,11 +102,22 @@ struct slice mqtt_acl(struct mqtt *m, const struct event *ev)
 	return acl ? acl_bytes(acl) : (struct slice){0};
 }
 
+size_t mqtt_drop(struct mqtt *m, struct slice mountpoint,
+		 struct slice client_id)
+{
+	bool had = auth_cache_find(m->cache, mountpoint, client_id, false);
+	size_t n = auth_cache_drop(m->cache, mountpoint, client_id);
+
+	if (!had && m->ops)
+		m->ops->on_drop(m->arg, mountpoint, client_id);
+	return n;
+}
+
 size_t mqtt_clear(struct mqtt *m)
 {
 	size_t n = auth_cache_drop_all(m->cache);
 
-	if (n > 0 && m->ops)
+	if (m->ops)
 		m->ops->on_clear(m->arg);
 	return n;
 }

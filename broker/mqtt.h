@@ -59,7 +59,10 @@ int mqtt_insert(struct mqtt *m, struct event *ev, const struct acl_source *src,
 		void (*warn)(void *arg, struct slice line),
 		void *arg) must_check;
 
-/* All entries of all clients go; how many those were. */
+/* All entries of a client go, or of all clients; how many those were. It is
+ * told also when there were none: who keeps copies may have older ones. */
+size_t mqtt_drop(struct mqtt *m, struct slice mountpoint,
+		 struct slice client_id);
 size_t mqtt_clear(struct mqtt *m);
 
 #endif

@@ -34,15 +34,35 @@ static void tell_drop(struct client *c, struct slice mountpoint,
 	pack_text(out, client_id);
 }
 
+/* A ttl begins when the entry arrives, so it is what is left of it. */
+static void pack_entry(struct buf *out, const struct acl *entry, uint64_t ttl)
+{
+	struct cursor c = cursor_of(acl_bytes(entry));
+	uint32_t n = cursor_map(&c);
+
+	pack_map(out, n);
+	while (n-- > 0) {
+		struct slice key = cursor_text(&c);
+		struct slice value = cursor_raw(&c);
+
+		pack_text(out, key);
+		if (slice_is(key, "ttl_ms"))
+			pack_uint(out, ttl);
+		else
+			pack_raw(out, value);
+	}
+}
+
 /* It holds a copy for speed only: without one it asks. */
-static void tell_entry(struct client *c, const struct acl *entry, bool replaced)
+static void tell_entry(struct client *c, const struct acl *entry, uint64_t ttl,
+		       bool replaced)
 {
 	struct buf *out;
 
 	if (c->link.out.n + c->link.sending.n <= MAX_BACKLOG) {
 		out = link_out(&c->link);
 		rpc_notification(out, "acl", 1);
-		pack_raw(out, acl_bytes(entry));
+		pack_entry(out, entry, ttl);
 	} else if (replaced) {
 		tell_drop(c, acl_mountpoint(entry), acl_client_id(entry));
 	}
@@ -62,7 +82,7 @@ static void on_entry(void *arg, const struct acl *entry,
 		/* The client is the asker's: others have an older copy, or
 		 * none and no use for one. */
 		if (!asker || replaced)
-			tell_entry(c, entry, replaced);
+			tell_entry(c, entry, acl_ttl_ms(entry), replaced);
 	}
 }
 
@@ -96,6 +116,64 @@ static void on_clear(void *arg)
 		pack_cstr(out, "all");
 		pack_bool(out, true);
 	}
+}
+
+/* ---- what they ask ----------------------------------------------------- */
+
+/* {mountpoint, client_id, ended?} */
+struct refresh {
+	struct slice mountpoint, client_id;
+	uint64_t ended;
+};
+
+static bool read_refresh(const struct rpc *rpc, struct refresh *out)
+{
+	struct cursor params = cursor_of(rpc->params), at;
+	struct slice map, mountpoint, client_id, ended;
+
+	*out = (struct refresh){0};
+	if (cursor_array(&params) == 0)
+		return false;
+	map = cursor_raw(&params);
+	if (params.error || !map_find(map, "mountpoint", &mountpoint) ||
+	    !map_find(map, "client_id", &client_id))
+		return false;
+	at = cursor_of(mountpoint);
+	out->mountpoint = cursor_text(&at);
+	if (at.error)
+		return false;
+	at = cursor_of(client_id);
+	out->client_id = cursor_text(&at);
+	if (at.error || !map_find(map, "ended", &ended))
+		return !at.error;
+	at = cursor_of(ended);
+	out->ended = cursor_uint(&at);
+	return !at.error;
+}
+
+bool mqtt_clients_hear(struct mqtt_clients *mc, struct client *c,
+		       const struct rpc *rpc)
+{
+	struct auth_cache_row row;
+	struct auth_cache *cache;
+	struct refresh r;
+
+	if (!slice_is(rpc->method, "acl.refresh"))
+		return false;
+	if (!mc->house || !listens(c) || !read_refresh(rpc, &r)) {
+		log_debug("mqtt", "acl.refresh ignored: malformed, or its "
+				  "client has not the cap mqtt");
+		return true;
+	}
+	cache = mc->mqtt->cache;
+	while (r.ended-- > 0 &&
+	       auth_cache_remove_oldest(cache, r.mountpoint, r.client_id))
+		;
+	if (auth_cache_row(cache, r.mountpoint, r.client_id, &row))
+		tell_entry(c, row.acl, row.left_ms, true);
+	else
+		tell_drop(c, r.mountpoint, r.client_id);
+	return true;
 }
 
 /* ---- what they are asked ----------------------------------------------- */
@@ -231,7 +309,7 @@ void mqtt_clients_open(struct mqtt_clients *mc, struct client_house *house,
 {
 	static const struct mqtt_ops ops = {on_entry, on_drop, on_clear};
 
-	*mc = (struct mqtt_clients){.house = house};
+	*mc = (struct mqtt_clients){.house = house, .mqtt = mqtt};
 	list_init(&mc->asks);
 	mqtt->ops = &ops;
 	mqtt->arg = mc;

@@ -15,6 +15,7 @@ enum { MQTT_ASK_MS = 2000, MQTT_ASKS = 4096 };
 /* Zeroed memory is one that knows nobody. */
 struct mqtt_clients {
 	struct client_house *house;
+	struct mqtt *mqtt;
 	struct list asks; /* questions under way */
 	size_t nasks;
 };
@@ -23,6 +24,11 @@ struct mqtt_clients {
 void mqtt_clients_open(struct mqtt_clients *mc, struct client_house *house,
 		       struct mqtt *mqtt);
 void mqtt_clients_close(struct mqtt_clients *mc);
+
+/* A notification that is no hook: acl.refresh of an MQTT broker is answered
+ * with `acl` or `acl.drop`. False: it is none of ours. */
+bool mqtt_clients_hear(struct mqtt_clients *mc, struct client *c,
+		       const struct rpc *rpc);
 
 enum mqtt_told {
 	MQTT_NONE,    /* no MQTT broker is connected */

@@ -165,7 +165,7 @@ static bool on_other(void *arg, struct client *c, const struct rpc *rpc)
 			       .args = cursor_of(rpc->params)};
 
 	if (rpc->type != RPC_REQUEST)
-		return false;
+		return mqtt_clients_hear(&a.broker->mqtt_clients, c, rpc);
 	a.nargs = cursor_array(&a.args);
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		if (!slice_is(rpc->method, methods[i].name) ||

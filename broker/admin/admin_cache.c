@@ -162,6 +162,6 @@ void admin_cache_drop(struct admin_call *a)
 		return;
 	}
 	n = w.all ? mqtt_clear(mqtt)
-		  : auth_cache_drop(mqtt->cache, w.mountpoint, w.client_id);
+		  : mqtt_drop(mqtt, w.mountpoint, w.client_id);
 	pack_uint(admin_answer(a), n);
 }

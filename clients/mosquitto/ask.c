@@ -91,10 +91,16 @@ struct answer plugin_ask(struct plugin *p, enum hook hook)
 	return a;
 }
 
-void plugin_tell(struct plugin *p, enum hook hook)
+bool plugin_tell(struct plugin *p, enum hook hook)
 {
-	if (!buf_error(&p->table))
-		wire_notify(&p->wire, hook, buf_slice(&p->table));
+	return !buf_error(&p->table) &&
+	       wire_notify(&p->wire, hook, buf_slice(&p->table));
+}
+
+bool plugin_send(struct plugin *p, const char *method)
+{
+	return !buf_error(&p->table) &&
+	       wire_tell(&p->wire, method, buf_slice(&p->table));
 }
 
 int verdict_code(const struct plugin *p, enum answer_kind kind, int denied)

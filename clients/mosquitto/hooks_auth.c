@@ -37,6 +37,7 @@ int login_decide(struct plugin *p, struct mosquitto *client,
 	}
 	if (a->acl.n)
 		plugin_keep_acl(p, a->acl, false);
+	it->cached = a->acl.n > 0;
 	if (rc == MOSQ_ERR_SUCCESS && !MODERN)
 		plugin_accept(p, it);
 	return rc;

@@ -12,20 +12,24 @@ static void tell_session(struct plugin *p, enum hook hook, const char *id)
 {
 	if (!wire_serves(&p->wire, hook))
 		return;
-	table_session(p, id);
+	table_session(p, slice_str(id));
 	plugin_tell(p, hook);
 }
 
 void plugin_leave(struct plugin *p, struct session *it, bool durable)
 {
 	enum hook hook = durable ? HOOK_ON_CLIENT_OFFLINE : HOOK_ON_CLIENT_GONE;
-	bool cached = acls_remove_oldest(&p->acls, slice_str(it->client_id));
+	struct slice id = slice_str(it->client_id);
+	enum acls_run run = acls_remove_oldest(&p->acls, id);
+	bool told = false;
 
-	/* pinfold's cache has to hear of it, whether a script does or not */
-	if (cached || wire_serves(&p->wire, hook)) {
-		table_session(p, it->client_id);
-		plugin_tell(p, hook);
-	}
+	table_session(p, id);
+	if (wire_serves(&p->wire, hook))
+		told = plugin_tell(p, hook);
+	else if (run != ACLS_OTHER) /* pinfold's cache has to hear of it */
+		told = plugin_send(p, hook_table[hook].name);
+	if (!told && (run == ACLS_THIS || (run == ACLS_NONE && it->cached)))
+		acls_owe(&p->acls, id);
 	list_remove(&it->kick);
 	if (durable)
 		it->state = SESSION_OFFLINE;

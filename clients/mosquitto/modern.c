@@ -157,6 +157,7 @@ struct session *modern_session(struct plugin *p, struct mosquitto *client)
 	if (!it)
 		return NULL;
 	it->known = true;
+	it->cached = l->acl.n > 0;
 	if (!modify_login(p, client, it, buf_slice(&l->mods)))
 		commands_kick(p, it);
 	return it;

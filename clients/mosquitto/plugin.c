@@ -38,8 +38,12 @@ void plugin_keep_acl(struct plugin *p, struct slice entry, bool renews)
 	if (!modifier_find(entry, "mountpoint", &c) ||
 	    !slice_is(cursor_text(&c), p->options.mountpoint))
 		return;
-	if (acls_insert(&p->acls, entry, renews, wire_now()) < 0)
-		plugin_log(true, "an entry of the auth cache is not kept");
+	if (acls_insert(&p->acls, entry, renews, wire_now()) == 0)
+		return;
+	plugin_log(true, "an entry of the auth cache is not kept");
+	/* nor may an older one answer */
+	if (modifier_find(entry, "client_id", &c))
+		acls_drop(&p->acls, cursor_text(&c));
 }
 
 /* {mountpoint, client_id}, or {all=true} */
@@ -89,13 +93,37 @@ static void on_log(void *arg, bool bad, const char *text)
 	plugin_log(bad, "%s", text);
 }
 
+static void on_connected(void *arg, bool same)
+{
+	struct plugin *p = arg;
+
+	acls_connected(&p->acls, same);
+}
+
 static const struct wire_ops wire_ops = {
 	.request = on_request,
 	.notification = on_notification,
 	.answer = on_answer,
 	.lost = on_lost,
 	.log = on_log,
+	.connected = on_connected,
 };
+
+/* ---- copies that are older than the connection ------------------------- */
+
+static bool ask_about(void *arg, struct slice client_id, unsigned ended)
+{
+	struct plugin *p = arg;
+
+	table_refresh(p, client_id, ended);
+	return plugin_send(p, "acl.refresh");
+}
+
+static void refresh(struct plugin *p)
+{
+	if (acls_ask(&p->acls, ask_about, p))
+		wire_push(&p->wire);
+}
 
 /* ---- Mosquitto's
  * ------------------------------------------------------------- */
@@ -109,6 +137,7 @@ static int on_tick(int event, void *data, void *arg)
 	p->ticked = true;
 	p->pending.what = PENDING_NONE;
 	wire_tick(&p->wire);
+	refresh(p);
 #if MODERN
 	modern_tick(p, data);
 #endif
@@ -170,6 +199,7 @@ static bool set_up(struct plugin *p, const struct mosquitto_opt *opts, int n,
 		   struct buf *why)
 {
 	list_init(&p->logins);
+	acls_init(&p->acls);
 	commands_init(p);
 	sessions_init(&p->sessions);
 	host_init(&p->host);

@@ -91,8 +91,10 @@ struct answer {
 struct answer plugin_ask(struct plugin *p, enum hook hook);
 /* An answer that came by itself (wire_send). */
 struct answer plugin_answer(struct plugin *p, const struct pf_item *item);
-/* Tell p->table, if anybody wants to know. */
-void plugin_tell(struct plugin *p, enum hook hook);
+/* Tell p->table; false: it was dropped, and counted. */
+bool plugin_tell(struct plugin *p, enum hook hook);
+/* The same with wire_tell(): not counted. */
+bool plugin_send(struct plugin *p, const char *method);
 
 /* ---- tables: what a hook is told (table.c) ------------------------------- */
 
@@ -117,7 +119,8 @@ void table_subscribe(struct plugin *p, const struct who *who, const char *topic,
 		     uint8_t qos, int options);
 void table_unsubscribe(struct plugin *p, const struct who *who,
 		       const char *topic);
-void table_session(struct plugin *p, const char *client_id);
+void table_session(struct plugin *p, struct slice client_id);
+void table_refresh(struct plugin *p, struct slice client_id, unsigned ended);
 
 /* ---- modifiers (modifiers.c) ----------------------------------------------
  */

@@ -44,6 +44,7 @@ struct session {
 	int version; /* 3, 4, 5 */
 	bool clean;
 	bool known;	 /* its login went through this plugin */
+	bool cached;	 /* which gave it an entry of the auth cache */
 	bool registered; /* on_register has been sent */
 	bool no_publish, no_subscribe, no_unsubscribe;
 	uint32_t call; /* delayed login: the question's id */

@@ -169,9 +169,20 @@ void table_unsubscribe(struct plugin *p, const struct who *who,
 	}
 }
 
-void table_session(struct plugin *p, const char *client_id)
+void table_session(struct plugin *p, struct slice client_id)
 {
-	struct who who = {.client_id = slice_str(client_id)};
+	struct who who = {.client_id = client_id};
 
 	begin(p, &who, 0);
+}
+
+void table_refresh(struct plugin *p, struct slice client_id, unsigned ended)
+{
+	struct who who = {.client_id = client_id};
+	struct buf *b = begin(p, &who, ended > 0);
+
+	if (ended == 0)
+		return;
+	pack_cstr(b, "ended");
+	pack_uint(b, ended);
 }

@@ -133,6 +133,26 @@ static void learn_hooks(struct wire *w, struct slice map)
 	w->hooks_known = true;
 }
 
+/* Is it the run that we knew? Remember it. */
+static bool learn_session(struct wire *w, struct slice hello)
+{
+	struct slice raw, name = {0};
+	struct cursor c;
+	bool same;
+
+	if (map_find(hello, "session", &raw)) {
+		c = cursor_of(raw);
+		name = cursor_text(&c);
+	}
+	same = name.n > 0 && slice_is(name, w->session);
+	if (name.n >= WIRE_SESSION)
+		name.n = 0;
+	if (name.n > 0)
+		memcpy(w->session, name.p, name.n);
+	w->session[name.n] = '\0';
+	return same;
+}
+
 static void on_hello(struct wire *w, const struct pf_item *item)
 {
 	struct slice hooks;
@@ -143,6 +163,7 @@ static void on_hello(struct wire *w, const struct pf_item *item)
 		return;
 	}
 	learn_hooks(w, hooks);
+	w->ops->connected(w->arg, learn_session(w, item->result));
 	w->state = WIRE_UP;
 	w->backoff_ms = BACKOFF_LEAST;
 	w->silent = 0;
@@ -296,7 +317,7 @@ void wire_forget(struct wire *w, uint32_t id)
 		pf_forget(w->client, id);
 }
 
-void wire_notify(struct wire *w, enum hook hook, struct slice table)
+bool wire_notify(struct wire *w, enum hook hook, struct slice table)
 {
 	struct slice out;
 
@@ -305,9 +326,29 @@ void wire_notify(struct wire *w, enum hook hook, struct slice table)
 	    pf_notify(w->client, hook_table[hook].name, pf_args(1, table)) <
 		    0) {
 		w->dropped++;
-		return;
+		return false;
 	}
 	if (out.n > WIRE_CHUNK)
+		wire_flush(w);
+	return true;
+}
+
+bool wire_tell(struct wire *w, const char *method, struct slice map)
+{
+	struct slice out;
+
+	if (w->state != WIRE_UP)
+		return false;
+	out = pf_output(w->client);
+	/* half of the room is for hooks */
+	if (out.n > 0 && out.n + map.n > w->options->queue / 2)
+		return false;
+	return pf_notify(w->client, method, pf_args(1, map)) == 0;
+}
+
+void wire_push(struct wire *w)
+{
+	if (w->state != WIRE_DOWN)
 		wire_flush(w);
 }
 

@@ -34,7 +34,11 @@ struct wire_ops {
 	/* answers to wire_send() that were awaited will not come */
 	void (*lost)(void *arg);
 	void (*log)(void *arg, bool bad, const char *text);
+	/* it is UP; `same`: to the run of pinfoldd that it was UP to before */
+	void (*connected)(void *arg, bool same);
 };
+
+enum { WIRE_SESSION = 64 };
 
 struct wire {
 	const struct options *options;
@@ -49,11 +53,12 @@ struct wire {
 	int64_t looked_at; /* the tick that read last */
 	unsigned silent;   /* deadlines passed without a byte in between */
 	bool told_down;	   /* its loss has been logged */
-	bool hooks_known;  /* stays over a loss */
-	uint64_t hooks;	   /* those that are served: bit per enum hook */
-	uint64_t dropped;  /* notifications, ever */
-	uint64_t said;	   /* of them, in the log */
-	int64_t say_at;	   /* not before */
+	char session[WIRE_SESSION]; /* of pinfoldd's last run, or "" */
+	bool hooks_known;	    /* stays over a loss */
+	uint64_t hooks;	  /* those that are served: bit per enum hook */
+	uint64_t dropped; /* notifications, ever */
+	uint64_t said;	  /* of them, in the log */
+	int64_t say_at;	  /* not before */
 	struct buf args;
 	uint8_t *chunk; /* to read into */
 };
@@ -83,8 +88,13 @@ int wire_send(struct wire *w, enum hook hook, struct slice table, void *tag,
 	      uint32_t *id) must_check;
 void wire_forget(struct wire *w, uint32_t id);
 
-/* Fire and forget; what finds no room is dropped and counted. */
-void wire_notify(struct wire *w, enum hook hook, struct slice table);
+/* Fire and forget; what finds no room is dropped and counted: false. */
+bool wire_notify(struct wire *w, enum hook hook, struct slice table);
+
+/* A notification that can wait: false when there is no room for it now, or
+ * nobody to send it to. wire_push() writes it. */
+bool wire_tell(struct wire *w, const char *method, struct slice map) must_check;
+void wire_push(struct wire *w);
 
 /* Connect, write, read and serve what is there; never waits. */
 void wire_tick(struct wire *w);

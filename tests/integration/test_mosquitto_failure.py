@@ -208,6 +208,131 @@ def test_lost_in_the_middle_of_a_question(fake, start):
     assert client.message().payload == b"x"
 
 
+# ---- copies of the auth cache, and a connection that was lost --------------------------------
+
+COPIES = 1000
+
+
+def copies(fake, broker):
+    """The plugin has that many; the last is of the client that is here."""
+    client = broker.connected("last", version=5)
+    for name in [*(f"c{i}" for i in range(COPIES - 1)), "last"]:
+        fake.notify("acl", [entry(name, publish=[rule("a")])])
+    until(lambda: client.publish("b", b"x", 1) == 0x87, what="the copies are there")
+    fake.clear()
+    return client
+
+
+def answer_refresh(call):
+    name = call.event["client_id"]
+    if name[-1] in "13579":
+        call.peer.send([2, "acl.drop", [call.event]])
+    elif name[-1] in "2468":
+        call.peer.send([2, "acl", [entry(name, publish=[rule("b")])]])
+    else:
+        call.peer.send([2, "acl", [entry(name, publish=[rule("a")])]])
+
+
+def lose(fake, broker):
+    """Every connection ends, and the plugin connects again."""
+    def times():
+        return broker.log().count("connected to pinfoldd again")
+    before = times()
+    fake.drop()
+    until(lambda: times() > before, what="it is connected again")
+
+
+def refreshed(fake, n=COPIES):
+    fake.wait_seen("acl.refresh", n, 30)
+    assert {e["mountpoint"] for e in fake.seen("acl.refresh")} == {""}
+    return [e["client_id"] for e in fake.seen("acl.refresh")]
+
+
+def test_copies_are_refreshed(fake, start):
+    fake.session = "s1"
+    fake.on["acl.refresh"] = answer_refresh
+    broker = start()
+    client = copies(fake, broker)
+    every = {*(f"c{i}" for i in range(COPIES - 1)), "last"}
+    lose(fake, broker)
+    first = refreshed(fake)
+    assert set(first) == every and len(first) == COPIES
+    client.publish("a", b"x", 1)
+    assert fake.seen("auth_on_publish") == []
+    fake.clear()
+    lose(fake, broker)                            # those that are left
+    left = {n for n in every if n[-1] not in "13579"}
+    again = refreshed(fake, len(left))
+    assert set(again) == left and len(again) == len(left)
+    fake.clear()
+    # hooks are no refresh: it is asked only after a loss
+    client.publish("b", b"x", 1)
+    assert fake.hooks_seen() == []
+
+
+def test_refreshing_begins_again_when_it_was_cut_short(fake, start):
+    """Some at a time, until they are answered; what was not answered is asked about
+    on the next connection."""
+    fake.session = "s1"
+    fake.on["acl.refresh"] = lambda call: None
+    broker = start({"timeout_ms": 10000})
+    client = copies(fake, broker)
+    for i in range(3):
+        fake.clear()
+        lose(fake, broker)
+        fake.wait_seen("acl.refresh")
+        for i in range(20):
+            client.ping()
+        assert len(fake.seen("acl.refresh")) < COPIES / 2
+        assert client.publish("a", b"x", 1) == 0x10     # still has its copy
+    # and a client that comes and goes meanwhile does not stop it
+    fake.on["auth_on_register_m5"] = lambda call: ok(
+        acl=entry(call.event["client_id"], publish=[rule("a")]))
+    fake.clear()
+    fake.on["acl.refresh"] = answer_refresh
+    lose(fake, broker)
+    for i in range(20):
+        broker.connected(f"c{i}", version=5).drop()
+    until(lambda: len({e["client_id"] for e in fake.seen("acl.refresh")} |
+                      {f"c{i}" for i in range(20)}) == COPIES, 30, "all of them")
+
+
+@pytest.mark.parametrize("session", [None, "s2", 5, "s" * 1000, "s1\0"],
+                         ids=["none", "other", "number", "long", "nul"])
+def test_another_run_is_not_asked(fake, start, session):
+    fake.session = "s1"
+    fake.on["acl.refresh"] = answer_refresh
+    broker = start()
+    client = copies(fake, broker)
+    fake.session = session
+    for i in range(2):
+        lose(fake, broker)                        # now with the same one
+        client.ping()
+        client.ping()
+        assert client.publish("b", b"x", 1) == 0x87
+    assert fake.seen("acl.refresh") == []
+    # what that run has given is its own
+    fake.session = "s3"
+    lose(fake, broker)
+    fake.notify("acl", [entry("c0", publish=[rule("b")])])
+    fake.notify("acl", [entry("last", publish=[rule("b")])])
+    until(lambda: client.publish("a", b"x", 1) == 0x87, what="the new copy")
+    fake.on["acl.refresh"] = lambda call: call.peer.send([2, "acl.drop", [call.event]])
+    lose(fake, broker)
+    assert sorted(refreshed(fake, 2)) == ["c0", "last"]
+    until(lambda: client.publish("b", b"x", 1) == 0x10 and
+          fake.seen("auth_on_publish_m5"), what="it is asked again")
+
+
+def test_an_entry_that_cannot_be_kept_ends_the_older_one(fake, start):
+    broker = start()
+    client = copies(fake, broker)
+    fake.notify("acl", [{**entry("last"), "publish": 5}])
+    broker.wait_log("an entry of the auth cache is not kept")
+    assert client.publish("b", b"x", 1) == 0x10
+    assert len(fake.seen("auth_on_publish_m5")) == 1
+
+
 @pytest.mark.parametrize("junk", [b"\xc1", b"\xff" * 100, b"\x93\x02\xa3acl\x91\xc0", b"GET /",
                                   b"\x94\x01\x07\xc0\xc0", b"\x94\x00\x01\xa1x\x90",
                                   b"\x93\x02\xa5hooks\x91\xa1x", b"\x93\x02\xa8acl.drop\x90"])

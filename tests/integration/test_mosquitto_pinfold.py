@@ -8,7 +8,9 @@ import pytest
 
 from lib.mosquitto import Mosquitto
 from lib.mqtt import CONTENT_TYPE, USER
+from lib.mqtt_scripts import publish
 from lib.pinfold import ROOT, Pinfold
+from lib.relay import Relay
 from lib.wait import until
 
 ALLOW = "function() return true end"
@@ -16,17 +18,22 @@ ALLOW = "function() return true end"
 
 @pytest.fixture
 def start():
-    """start({file: lua}, options, config): (pinfold, mosquitto), both started."""
+    """start({file: lua}, options, config): (pinfold, mosquitto), both started.
+    `relay` true: and a relay that is between them."""
     started = []
 
-    def run(files, options=None, config=None, **kwargs):
+    def run(files, options=None, config=None, relay=False, **kwargs):
         pinfold = Pinfold(config={"mqtt": {"script_dir": "lua", **(config or {})}})
         for name, text in files.items():
             pinfold._write(pinfold.dir / "lua" / name, text)
         started.append(pinfold.start())
-        mosquitto = Mosquitto(pinfold.socket, options, **kwargs)
+        between = Relay(pinfold.dir / "relay.sock", pinfold.socket) if relay else None
+        if between:
+            started.append(between.start())
+        mosquitto = Mosquitto(between.path if between else pinfold.socket, options,
+                              **kwargs)
         started.append(mosquitto.start())
-        return pinfold, mosquitto
+        return (pinfold, mosquitto, between) if relay else (pinfold, mosquitto)
 
     yield run
     for one in reversed(started):
@@ -269,6 +276,121 @@ def test_killed_and_back(start):
     broker.connected("c2")
     client.publish("c1/x", b"and again", 1)
     assert client.message().payload == b"and again"
+
+
+# Rights come with the login; one client may give another one fewer.
+RIGHTS = hooks(auth_on_register="""
+    function(reg)
+        auth_cache.insert(reg.mountpoint, reg.client_id, "", {{pattern = "#"}}, nil)
+        return true
+    end""", auth_on_publish="""
+    function(pub)
+        log.info("asked " .. pub.client_id)
+        if pub.client_id == "admin" then
+            auth_cache.insert("", pub.topic, "", {{pattern = "less"}}, nil)
+        end
+        return false
+    end""")
+DENIED, NOBODY = 0x87, 0x10                   # allowed, but nobody subscribes
+
+
+def again(broker, relay):
+    before = broker.log().count("connected to pinfoldd again")
+    relay.start()
+    until(lambda: broker.log().count("connected to pinfoldd again") > before,
+          what="it is connected again")
+
+
+def test_rights_that_were_taken_away_meanwhile(start):
+    """The connection is lost, pinfold goes on; what it said in between is asked
+    for when it is back."""
+    pinfold, broker, relay = start({"a.lua": RIGHTS}, relay=True)
+    clients = {name: broker.connected(name, version=5)
+               for name in ("dropped", "kept", "narrowed", "gone")}
+    relay.cut()
+    broker.wait_log("the connection to pinfoldd is lost")
+    control, tool = pinfold.control_client(), pinfold.client(hello=True, caps=("mqtt",))
+    assert control.call("cache.drop", [{"client_id": "dropped"}]) == 1
+    tool.call("auth_on_publish", [publish("admin", topic="narrowed")])
+    tool.wait_notification("acl")
+    tool.close()
+    clients["gone"].drop()
+    for name in ("dropped", "kept", "narrowed"):  # nobody can be asked
+        assert clients[name].publish("a", b"x", 1) == NOBODY
+    again(broker, relay)
+    for name in ("dropped", "narrowed"):
+        until(lambda: clients[name].publish("a", b"x", 1) == DENIED,
+              what=f"{name} may not any more")
+    pinfold.wait_log("asked dropped")
+    # the others have copies still: no message
+    before = control.call("cache.show")
+    for i in range(20):
+        assert clients["kept"].publish("a", b"x", 1) == NOBODY
+        assert clients["narrowed"].publish("a", b"x", 1) == DENIED
+        assert clients["narrowed"].publish("less", b"x", 1) == NOBODY
+    after = control.call("cache.show")
+    assert (before["hits"], before["misses"]) == (after["hits"], after["misses"])
+    assert set(re.findall(r"asked (\w+)", pinfold.log())) == {"admin", "dropped"}
+    # whose session ended meanwhile has no rights there either
+    until(lambda: control.call("cache.show", [{"client_id": "gone"}])["cached"] == [],
+          what="its entry goes")
+    # and hear of what comes
+    assert control.call("cache.drop", [{"client_id": "kept"}]) == 1
+    until(lambda: clients["kept"].publish("a", b"x", 1) == DENIED, what="kept ends")
+
+
+def test_ends_are_told_whoever_has_a_copy(start):
+    """pinfold counts them, also where no script hears of it, and the copy here has
+    ended before."""
+    pinfold, broker = start({"a.lua": RIGHTS}, config={"auth_cache": {"ttl": "200ms"}})
+    control = pinfold.control_client()
+    client = broker.connected("c1", version=5)
+    assert control.call("cache.show")["entries"] == 1
+    until(lambda: control.call("cache.show")["expired"] == 1, what="it expires")
+    assert client.publish("a", b"x", 1) == DENIED
+    assert control.call("cache.show")["entries"] == 1     # its place is kept
+    client.drop()
+    until(lambda: control.call("cache.show")["entries"] == 0, what="its place goes")
+
+
+def test_a_takeover_after_a_new_pinfold(start):
+    """The older session's end is none of the new pinfold's."""
+    pinfold, broker = start({"a.lua": RIGHTS})
+    broker.connected("c1", version=5)
+    pinfold.kill()
+    broker.wait_log("the connection to pinfoldd is lost")
+    pinfold.start()
+    broker.wait_log("connected to pinfoldd again")
+    again = broker.connected("c1", version=5)
+    for i in range(5):
+        assert again.publish("a", b"x", 1) == NOBODY
+    assert "asked c1" not in pinfold.log()
+    control = pinfold.control_client()
+    assert control.call("cache.show")["entries"] == 1
+    again.drop()
+    until(lambda: control.call("cache.show")["entries"] == 0, what="its entry goes")
+
+
+def test_a_new_pinfold_knows_no_copy(start):
+    """What it has in its cache is no news of what another run put there."""
+    pinfold, broker, relay = start({"a.lua": RIGHTS}, relay=True)
+    old = broker.connected("old", version=5)
+    pinfold.kill()
+    broker.wait_log("the connection to pinfoldd is lost")
+    pinfold.start()
+    broker.wait_log("connected to pinfoldd again")
+    new = broker.connected("new", version=5)
+    for i in range(2):                            # now with the same one
+        relay.cut()
+        control = pinfold.control_client()
+        control.call("cache.drop", [{"client_id": "new"}])
+        again(broker, relay)
+        until(lambda: new.publish("a", b"x", 1) == DENIED, what="it was dropped")
+        assert old.publish("a", b"x", 1) == NOBODY
+    assert "asked old" not in pinfold.log()
+    # it can be told all the same
+    assert control.call("cache.drop", [{"client_id": "old"}]) == 0
+    until(lambda: old.publish("a", b"x", 1) == DENIED, what="old ends")
 
 
 def test_the_deadline_is_mosquittos(start):

@@ -5,6 +5,7 @@ who is told, expiry, tables that scripts share, commands to MQTT brokers."""
 import json
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -270,6 +271,8 @@ def test_show_and_drop_on_the_control_socket(gate):
     assert row["publish"][0]["pattern"] == "x" and "left_ms" not in row
     assert control.call("cache.show", [{"mountpoint": "x"}])["cached"] == []
     assert control.call("cache.drop", [{"client_id": "d"}]) == 0
+    # told all the same: a copy may be older than this run
+    assert told(client) == [drop_of("d")]
     assert control.call("cache.drop",
                         [{"client_id": "d", "mountpoint": "m"}]) == 1
     assert told(client) == [drop_of("d", "m")]
@@ -279,6 +282,8 @@ def test_show_and_drop_on_the_control_socket(gate):
     client.call("auth_on_register", [register("e", username="a/b")])
     assert control.call("cache.drop", [{"all": True}]) == 2
     assert told(client) == [["acl.drop", {"all": True}]]
+    assert control.call("cache.drop", [{"all": True}]) == 0
+    assert told(client) == [["acl.drop", {"all": True}]]
     assert verdict(client, "auth_on_publish", publish("c")) == "deny"
     for wrong in ([], [{}], [{"all": False}], [{"mountpoint": "m"}], [5],
                   [{"client_id": 5}], [{"all": True, "client_id": "c"}]):
@@ -287,6 +292,115 @@ def test_show_and_drop_on_the_control_socket(gate):
     # on the control socket only
     assert client.error("cache.show").code == "unknown_method"
     assert client.error("cache.drop", [{"all": True}]).code == "unknown_method"
+
+
+# --- a connection that was lost
+
+
+def test_hello_names_the_run(gate):
+    one = gate.mqtt().hello(["mqtt"])["session"]
+    assert len(one) == 36
+    assert gate.client().hello([])["session"] == one
+    control = gate.control_client()
+    assert control.hello([])["session"] == one
+    assert control.call("status")["session"] == one
+    gate.restart()
+    assert gate.mqtt().hello(["mqtt"])["session"] != one
+
+
+def refresh(client, client_id, mountpoint=""):
+    client.notify("acl.refresh", [{"mountpoint": mountpoint,
+                                   "client_id": client_id}])
+    return told(client)
+
+
+def test_a_copy_is_refreshed(gate):
+    """What happened while nobody listened: the newest entry, or that there is
+    none; to who asks alone."""
+    asker, other = gate.mqtt(), gate.mqtt()
+    asker.call("auth_on_register", [register("c", username="a")])
+    second = asker.call("auth_on_register", [register("c", username="b")])["acl"]
+    assert [t[0] for t in told(other)] == ["acl"]
+    assert refresh(asker, "c") == [["acl", second]]
+    assert refresh(asker, "c", "m") == [drop_of("c", "m")]
+    assert refresh(asker, "nobody") == [drop_of("nobody")]
+    asker.notify("on_client_gone", [{"mountpoint": "", "client_id": "c"}])
+    assert refresh(asker, "c") == [["acl", second]]
+    asker.notify("on_client_gone", [{"mountpoint": "", "client_id": "c"}])
+    asker.wait_notification("acl.drop")
+    assert refresh(asker, "c") == [drop_of("c")]
+    assert told(other) == [drop_of("c")]
+    # it is no question of a client's: neither a hit nor a miss, nor dropped
+    control = gate.control_client()
+    shown = control.call("cache.show")
+    assert (shown["hits"], shown["misses"]) == (0, 0)
+    assert control.call("status")["dropped"] == 0
+
+
+def test_a_refreshed_entry_has_the_time_that_is_left():
+    """Else asking would make it live longer."""
+    with MqttPinfold({"gate.lua": GATE},
+                     {"auth_cache": {"ttl": "1h"}}) as broker:
+        client = broker.mqtt()
+        entry = client.call("auth_on_register",
+                            [register("c", username="a/b")])["acl"]
+        assert entry["ttl_ms"] == 3600000
+        time.sleep(0.05)
+        (method, again), = refresh(client, "c")
+        assert method == "acl"
+        assert 3000000 < again.pop("ttl_ms") < 3600000
+        del entry["ttl_ms"]
+        assert again == entry
+
+
+def test_ends_that_were_not_told(gate):
+    """Sessions that ended while nobody listened are made up for, and scripts do
+    not hear of what is long over."""
+    client, other = gate.mqtt(), gate.mqtt()
+    for topic in ("1", "2", "3", "4"):
+        entry = client.call("auth_on_register",
+                            [register("c", username=topic)])["acl"]
+
+    def ended(n):
+        client.notify("acl.refresh", [{"mountpoint": "", "client_id": "c",
+                                       "ended": n}])
+        return told(client)
+
+    told(other)
+    assert ended(0) == ended(3) == [["acl", entry]]
+    assert gate.control_client().call("cache.show")["entries"] == 1
+    assert told(other) == []
+    assert ended(1 << 60)[-1] == drop_of("c")
+    assert told(other) == [drop_of("c")]
+    assert verdict(client, "auth_on_publish", publish("c", topic="4")) == "deny"
+    assert counts(client)["gone"] == counts(client)["offline"] == 0
+
+
+def test_a_refresh_that_is_none(gate):
+    client = gate.mqtt()
+    plain = gate.client(hello=True)
+    stranger = gate.client()
+    control = gate.control_client()
+    client.call("auth_on_register", [register("c", username="a")])
+    which = {"mountpoint": "", "client_id": "c"}
+    for wrong in ([], [5], [{}], [{"mountpoint": ""}], [{"client_id": "c"}],
+                  [{"mountpoint": "", "client_id": 5}], [[]], [None],
+                  [{"mountpoint": None, "client_id": "c"}],
+                  [{"all": True}], ["c"], [{**which, "ended": -1}],
+                  [{**which, "ended": "1"}], [{**which, "ended": None}]):
+        client.notify("acl.refresh", wrong)
+    assert told(client) == []
+    assert client.error("acl.refresh", [which]).code == "unknown_method"
+    for one in (plain, stranger, control):
+        one.notify("acl.refresh", [which])
+        one.call("hello", [{}])
+        assert [n for n in one.notifications if "acl" in n[0]] == []
+    # the cap counts when it is asked
+    assert [t[0] for t in refresh(client, "c")] == ["acl"]
+    client.hello([])
+    client.notify("acl.refresh", [which])
+    assert told(client) == []
+    assert control.call("status")["dropped"] == 0
 
 
 def test_many_entries_are_shown_in_part():

@@ -71,6 +71,7 @@ class FakePinfold:
         self.calls = []             # every Call, in order of arrival
         self.hellos = []
         self.answer_hello = True
+        self.session = None         # what hello says of this run; None: nothing
         self.peers = []
         self._listener = None
         self._lock = threading.Lock()
@@ -175,8 +176,9 @@ class FakePinfold:
             self.hellos.append(call.event)
             if not self.answer_hello:
                 return NO_ANSWER
-            return {"server": "fake", "version": "0", "protocol": 1,
+            said = {"server": "fake", "version": "0", "protocol": 1,
                     "caps": self.caps, "limits": LIMITS, "hooks": self.hooks()}
+            return {**said, "session": self.session} if self.session else said
         handler = self.on.get(call.hook)
         return handler(call) if handler else {"ops": [], "finished": False}
 

@@ -377,6 +377,26 @@ Test(auth_cache, rows)
 	dropped();
 }
 
+Test(auth_cache, one_row)
+{
+	struct auth_cache_row row;
+
+	insert("b", "1");
+	insert("b", "2");
+	cr_assert_eq(insert_to("", "x", "1", 10, true), OK);
+	cr_assert_eq(insert_to("m", "b", "1", 60000, true), OK);
+	pass(20);
+	cr_assert(auth_cache_row(cache, slice_str(""), slice_str("b"), &row));
+	cr_assert_eq(row.acl, find("b"));
+	cr_assert_eq(row.entries, 2);
+	cr_assert_eq(row.left_ms, 0);
+	cr_assert(auth_cache_row(cache, slice_str("m"), slice_str("b"), &row));
+	cr_assert(row.left_ms > 50000 && row.left_ms < 60000);
+	cr_assert(!auth_cache_row(cache, slice_str(""), slice_str("x"), &row));
+	cr_assert(!auth_cache_row(cache, slice_str(""), slice_str("y"), &row));
+	dropped();
+}
+
 /* Many clients that come and go, in any order. */
 Test(auth_cache, churn)
 {

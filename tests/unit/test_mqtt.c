@@ -416,8 +416,20 @@ Test(mqtt, acl_of_an_event)
 	cr_assert_eq(mqtt_clear(&mqtt), 3);
 	cr_assert_str_eq(tells(), "clear ");
 	cr_assert_eq(mqtt_acl(&mqtt, &ev).n, 0);
+}
+
+/* A copy may be older than this run of pinfoldd. */
+Test(mqtt, drops_are_told_in_any_case)
+{
 	cr_assert_eq(mqtt_clear(&mqtt), 0);
-	cr_assert_str_eq(tells(), "");
+	cr_assert_str_eq(tells(), "clear ");
+	cr_assert_eq(mqtt_drop(&mqtt, slice_str("m"), slice_str("c")), 0);
+	cr_assert_str_eq(tells(), "drop:m:c ");
+	insert("[{'pattern':'a'}]", "null");
+	insert("[{'pattern':'a'}]", "null");
+	tells();
+	cr_assert_eq(mqtt_drop(&mqtt, slice_str(""), slice_str("c")), 2);
+	cr_assert_str_eq(tells(), "drop::c ");
 }
 
 Test(mqtt, no_acl_where_nobody_waits)
