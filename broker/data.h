@@ -31,7 +31,8 @@ enum {
 
 struct data;
 
-/* ERR_ABSENT, ERR_IO: the root cannot be opened as a directory. */
+/* ERR_ABSENT, ERR_IO: the root cannot be opened as a directory; errno says
+ * why. */
 int data_open(struct data **out, uv_loop_t *loop, const char *root) must_check;
 
 /* Calls under way still end with their callbacks. NULL is allowed. */

@@ -30,8 +30,8 @@ static const char usage[] =
 	"serves,\n"
 	"ends on SIGTERM once what is in flight has ended.\n"
 	"Exit status: 0 ended as asked, 64 usage, 65 data_dir is damaged,\n"
-	"69 a socket or data_dir is in use, 74 input/output, 78 "
-	"configuration.\n";
+	"69 a socket or data_dir is in use, or the sandbox does not hold,\n"
+	"71 no memory, 74 input/output, 78 configuration.\n";
 
 /* The usual soft limit, 1024, is for programs that use select(). */
 static void raise_files(void)

@@ -172,7 +172,8 @@ int nursery_init(struct nursery *n, const struct child_house *house,
 		return ERR_DENIED;
 	}
 	if (access(options->worker, X_OK) < 0) {
-		buf_addf(why, "%s: %s", options->worker, strerror(errno));
+		buf_addf(why, "worker: %s: %s", options->worker,
+			 strerror(errno));
 		return ERR_ABSENT;
 	}
 	must(uv_signal_init(house->turn->loop, &n->sigchld) == 0);

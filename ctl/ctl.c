@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctl/out.h"
@@ -51,12 +52,23 @@ int ctl_int(const char *name, const char *text, int64_t *out)
 	return CTL_OK;
 }
 
+static bool is_no_socket(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISSOCK(st.st_mode);
+}
+
 static int unreachable(const struct ctl *ctl, int error)
 {
 	const char *hint = "Is the path right? Say which socket with -s PATH, "
 			   "or -c CONFIG.";
+	const char *why = strerror(errno);
 
-	if (error == ERR_CLOSED)
+	if (error == ERR_CLOSED && is_no_socket(ctl->path))
+		hint = "That is no socket. Say which one with -s PATH, or -c "
+		       "CONFIG.";
+	else if (error == ERR_CLOSED)
 		hint = "The socket is there but nobody listens: the broker "
 		       "has ended.\n  Start it with: pinfoldd -c CONFIG";
 	else if (error == ERR_ABSENT)
@@ -66,7 +78,7 @@ static int unreachable(const struct ctl *ctl, int error)
 		hint = "Run this as the user that pinfoldd runs as, or as "
 		       "root.";
 	return ctl_fail(CTL_UNREACHABLE, "no broker at %s: %s\n  %s", ctl->path,
-			strerror(errno), hint);
+			why, hint);
 }
 
 int ctl_broken(const struct ctl *ctl, int error)
@@ -120,13 +132,14 @@ int ctl_connect(struct ctl *ctl)
 static int refused(const char *method, const struct pf_error *e)
 {
 	struct buf text = {0};
+	bool told = slice_starts(e->message, e->word) &&
+		    e->message.n > e->word.n && e->message.p[e->word.n] == ':';
 
-	out_safe(e->message.n ? e->message : e->word, &text);
-	if (e->message.n && e->word.n) {
-		buf_addf(&text, " (");
+	if (!told)
 		out_safe(e->word, &text);
-		buf_addf(&text, ")");
-	}
+	if (!told && e->message.n && e->word.n)
+		buf_addf(&text, ": ");
+	out_safe(e->message, &text);
 	ctl_fail(CTL_REFUSED, "%s: %.*s", method, (int)text.n,
 		 text.n ? (const char *)text.p : "");
 	buf_fini(&text);

@@ -70,6 +70,9 @@ extern const struct command status_commands[];
 /* What `status` says of the gateway; nothing when there is none. */
 int print_gateway(struct slice status) must_check;
 
+/* Everything of one script, a line for each thing. */
+int print_script(struct slice script) must_check;
+
 extern const struct command kv_commands[];
 extern const struct command artifact_commands[];
 extern const struct command check_commands[];

@@ -54,9 +54,8 @@ static bool is_limited(struct slice map, const char *kind)
 	return cursor_peek(&c) == CURSOR_ARRAY;
 }
 
-/* The first `nkinds` of the kinds, where limited; how many. */
-static int print_kinds(struct slice map, size_t nkinds, struct buf *line,
-		       int *rc)
+/* The kinds, where limited; how many. */
+static int print_kinds(struct slice map, struct buf *line, int *rc)
 {
 	static const char *const kinds[] = {"bus", "artifacts", "data",
 					    "providers"};
@@ -69,7 +68,7 @@ static int print_kinds(struct slice map, size_t nkinds, struct buf *line,
 		add_list(map, "kv.write", line);
 		*rc = out_line(line);
 	}
-	for (size_t i = 0; i < nkinds && *rc == CTL_OK; i++) {
+	for (size_t i = 0; i < 4 && *rc == CTL_OK; i++) {
 		if (!is_limited(map, kinds[i]))
 			continue;
 		n++;
@@ -95,8 +94,7 @@ static int print_yaml(struct slice result, bool learned, struct buf *line)
 			 field_int(result, "generation"));
 	buf_addf(line, "grants:");
 	rc = out_line(line);
-	/* Servers are the last kind, and not learned. */
-	n = rc == CTL_OK ? print_kinds(map, learned ? 3 : 4, line, &rc) : 0;
+	n = rc == CTL_OK ? print_kinds(map, line, &rc) : 0;
 	if (rc == CTL_OK && n == 0) {
 		buf_addf(line, "  {}    # everything");
 		rc = out_line(line);

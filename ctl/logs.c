@@ -6,6 +6,7 @@
 #include "ctl/follow.h"
 #include "ctl/json.h"
 #include "ctl/out.h"
+#include "lib/log.h"
 #include "proto/pack.h"
 
 static enum out_color color_of(struct slice word)
@@ -86,6 +87,11 @@ int logs(struct ctl *ctl)
 
 	if (rc != CTL_OK)
 		return rc;
+	if (level && log_level_parse(slice_str(level)) < 0)
+		return ctl_fail(CTL_USAGE,
+				"--level: '%s', expected trace, debug, info, "
+				"warn, error or audit",
+				level);
 	f.on = on_log;
 	pack_map(&args, 1 + (script != NULL));
 	pack_cstr(&args, "level");

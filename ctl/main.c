@@ -76,7 +76,8 @@ static void print_common(void)
 	     "   1  the broker refused, or it could not be done here;\n"
 	     "      exec: the script failed; reload: a script was refused\n"
 	     "   2  the command line is wrong\n"
-	     "  69  the broker cannot be reached\n"
+	     "  69  the broker cannot be reached;\n"
+	     "      check: the sandbox does not hold on this system\n"
 	     "  70  the broker's answer makes no sense to this version\n"
 	     "  78  check: the configuration or a script is wrong");
 }
@@ -116,7 +117,11 @@ static int help_all(void)
 
 static int help_one(const struct command *c)
 {
-	printf("usage: pinfold %s %s\n\n%s.\n", c->name, c->args, c->help);
+	size_t n = strlen(c->help);
+
+	printf("usage: pinfold %s%s%s\n\n%s%s\n", c->name,
+	       c->args[0] ? " " : "", c->args, c->help,
+	       n && c->help[n - 1] == '?' ? "" : ".");
 	if (c->more)
 		printf("%s\n", c->more);
 	for (int o = OPT_VERSION + 1; o < OPT_COUNT; o++) {
@@ -129,8 +134,8 @@ static int help_one(const struct command *c)
 
 static int usage(const struct command *c, const char *what)
 {
-	return ctl_fail(CTL_USAGE, "%s\nusage: pinfold %s %s", what, c->name,
-			c->args);
+	return ctl_fail(CTL_USAGE, "%s\nusage: pinfold %s%s%s", what, c->name,
+			c->args[0] ? " " : "", c->args);
 }
 
 /* Does the name's word(s) match? How many words it has, or 0. */
@@ -167,8 +172,41 @@ static const struct command *find(struct ctl *ctl)
 	return NULL;
 }
 
+/* Is `name` nearer to what was meant than `best`? Then it is that. */
+static void nearer(struct slice meant, const char *name, unsigned *least,
+		   const char **best)
+{
+	unsigned d = slice_distance(meant, slice_str(name));
+
+	if (d <= *least) {
+		*least = d - (d > 0);
+		*best = name;
+	}
+}
+
+/* The command that may have been meant, or NULL. */
+static const char *near_command(const struct ctl *ctl)
+{
+	const char *best = NULL;
+	unsigned least = 2;
+	char two[SLICE_NEAR + 2] = "";
+
+	if (ctl->nwords > 1)
+		snprintf(two, sizeof(two), "%s %s", ctl->word[0], ctl->word[1]);
+	for (int g = 0; g < GROUPS; g++) {
+		for (const struct command *c = groups[g]; c->name; c++) {
+			const char *typed =
+				strchr(c->name, ' ') ? two : ctl->word[0];
+
+			nearer(slice_str(typed), c->name, &least, &best);
+		}
+	}
+	return best;
+}
+
 static int no_command(const struct ctl *ctl)
 {
+	const char *near, *second = ctl->nwords > 1 ? ctl->word[1] : "";
 	char prefix[40];
 	int i = 0;
 
@@ -185,16 +223,18 @@ static int no_command(const struct ctl *ctl)
 		print_common();
 		return CTL_OK;
 	}
-	if (i > 0)
+	near = near_command(ctl);
+	if (i == 0 && !(near && strchr(near, ' ')))
+		second = "";
+	if (near)
 		return ctl_fail(CTL_USAGE,
-				"%s%s: no such command; `pinfold "
-				"%s --help` lists them",
-				prefix, ctl->nwords > 1 ? ctl->word[1] : "",
-				ctl->word[0]);
+				"%s%s%s: no such command, did you mean `%s`?",
+				ctl->word[0], *second ? " " : "", second, near);
 	return ctl_fail(CTL_USAGE,
-			"%s: no such command; `pinfold --help` "
-			"lists them",
-			ctl->word[0]);
+			"%s%s%s: no such command; `pinfold %s--help` lists "
+			"them",
+			ctl->word[0], *second ? " " : "", second,
+			i > 0 ? prefix : "");
 }
 
 /* Which option is this word? OPT_COUNT: none. *value: behind a '='. */
@@ -215,6 +255,28 @@ static enum option option_of(char *word, char **value)
 			return (enum option)o;
 	}
 	return OPT_COUNT;
+}
+
+static int no_option(const char *word)
+{
+	const char *best = NULL;
+	unsigned least = 2;
+
+	for (int o = 0; o < OPT_COUNT && word[1] == '-'; o++)
+		nearer(slice_of(word + 2, strcspn(word + 2, "=")),
+		       options[o].name, &least, &best);
+	if (best && strncmp(word + 2, best, strlen(best)) == 0 &&
+	    word[2 + strlen(best)] == '=')
+		return ctl_fail(CTL_USAGE, "%s: this option takes no value",
+				word);
+	if (best)
+		return ctl_fail(CTL_USAGE,
+				"%s: no such option, did you mean --%s?", word,
+				best);
+	return ctl_fail(CTL_USAGE,
+			"%s: no such option; `pinfold --help` lists them "
+			"(-- ends the options)",
+			word);
 }
 
 /* Split argv into options and words (moved to the front). */
@@ -238,10 +300,7 @@ static int split(struct ctl *ctl, int argc, char **argv)
 		}
 		o = option_of(word, &value);
 		if (o == OPT_COUNT)
-			return ctl_fail(CTL_USAGE,
-					"%s: no such option; `pinfold --help` "
-					"lists them (-- ends the options)",
-					word);
+			return no_option(word);
 		if (options[o].value && !value) {
 			if (i + 1 == argc)
 				return ctl_fail(CTL_USAGE, "%s: %s expected",

@@ -116,6 +116,11 @@ static int run_reload(struct ctl *ctl)
 
 /* ---- show -------------------------------------------------------------- */
 
+static bool is_one_file(struct slice script)
+{
+	return slice_is(field_text(script, "dialect"), "mqtt");
+}
+
 static void hook_row(struct out_table *t, struct slice script,
 		     struct slice hook, struct slice calls)
 {
@@ -162,7 +167,7 @@ static int print(struct slice script, bool many)
 	while (n-- > 0 && !c.error) {
 		struct slice one = many ? cursor_raw(&c) : script;
 
-		if (slice_is(field_text(one, "dialect"), "mqtt"))
+		if (is_one_file(one))
 			script_rows(&t, one);
 	}
 	if (!c.error)
@@ -171,18 +176,54 @@ static int print(struct slice script, bool many)
 	return ctl_nonsense("script.list");
 }
 
+/* As script.list has them, the one-file ones alone. */
+static int print_json(struct slice scripts)
+{
+	struct cursor c = cursor_of(scripts);
+	struct buf some = {0}, all = {0};
+	uint32_t kept = 0;
+	int rc;
+
+	for (uint32_t n = cursor_array(&c); n > 0 && !c.error; n--) {
+		struct slice one = cursor_raw(&c);
+
+		if (!is_one_file(one))
+			continue;
+		pack_raw(&some, one);
+		kept++;
+	}
+	if (c.error) {
+		buf_fini(&some);
+		return ctl_nonsense("script.list");
+	}
+	pack_array(&all, kept);
+	pack_raw(&all, buf_slice(&some));
+	rc = out_value(buf_slice(&all));
+	buf_fini(&some);
+	buf_fini(&all);
+	return rc;
+}
+
 /* Hooks of all one-file scripts, or of one. */
 static int run_show(struct ctl *ctl)
 {
 	bool many = ctl->nwords == 0;
 	struct slice result;
+	struct cursor c;
 	int rc = many ? ctl_call(ctl, "script.list",
 				 pf_args(0, slice_of(NULL, 0)), &result)
 		      : ask(ctl, "script.show", &result);
 
 	if (rc != CTL_OK)
 		return rc;
-	return ctl->option[OPT_JSON] ? out_value(result) : print(result, many);
+	c = cursor_of(result);
+	if (!many && cursor_peek(&c) != CURSOR_MAP)
+		return ctl_nonsense("script.show");
+	if (!ctl->option[OPT_JSON] && !many && !is_one_file(result))
+		return print_script(result);
+	if (!ctl->option[OPT_JSON])
+		return print(result, many);
+	return many ? print_json(result) : out_value(result);
 }
 
 const struct command script_file_commands[] = {

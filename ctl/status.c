@@ -210,18 +210,20 @@ static void add_pair(struct out_table *t, const char *key, struct buf *value)
 
 static void add_worker(struct out_table *t, struct slice worker)
 {
+	struct cursor missing = field_at(worker, "missing");
 	struct buf b = {0};
 
 	buf_addf(&b, "pid %" PRId64 ", restarts %" PRId64 ", sandbox ",
 		 field_int(worker, "pid"), field_int(worker, "restarts"));
 	field_words(worker, "sandbox", (struct field_words){" ", "none"}, &b);
+	if (cursor_array(&missing) > 0)
+		buf_addf(&b, ", without ");
 	field_words(worker, "missing", (struct field_words){" ", ""}, &b);
 	add_pair(t, "worker", &b);
 	buf_fini(&b);
 }
 
-/* Everything of one script, a line for each thing. */
-static int print_script(struct slice script)
+int print_script(struct slice script)
 {
 	static const char *const numbers[] = {"generation", "events", "p50_us",
 					      "p99_us", "queue"};

@@ -5,6 +5,8 @@
  */
 #include "lib/slice.h"
 
+#include <limits.h>
+
 /* Bytes of the sequence that starts at p (n bytes left), or 0. */
 static size_t utf8_sequence(const uint8_t *p, size_t n)
 {
@@ -65,4 +67,34 @@ int slice_cmp(struct slice a, struct slice b)
 	if (r)
 		return r < 0 ? -1 : 1;
 	return a.n == b.n ? 0 : a.n < b.n ? -1 : 1;
+}
+
+static unsigned min3(unsigned a, unsigned b, unsigned c)
+{
+	if (b < a)
+		a = b;
+	return c < a ? c : a;
+}
+
+unsigned slice_distance(struct slice a, struct slice b)
+{
+	unsigned row[SLICE_NEAR + 1];
+
+	if (a.n > SLICE_NEAR || b.n > SLICE_NEAR)
+		return UINT_MAX;
+	for (unsigned j = 0; j <= b.n; j++)
+		row[j] = j;
+	for (unsigned i = 1; i <= a.n; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (unsigned j = 1; j <= b.n; j++) {
+			unsigned up = row[j];
+
+			row[j] = min3(up + 1, row[j - 1] + 1,
+				      diagonal + (a.p[i - 1] != b.p[j - 1]));
+			diagonal = up;
+		}
+	}
+	return row[b.n];
 }

@@ -48,4 +48,9 @@ bool slice_is_utf8(struct slice s);
 /* -1, 0, 1: by bytes, a shorter prefix first. */
 int slice_cmp(struct slice a, struct slice b);
 
+/* How many bytes must be inserted, taken out or replaced to make b of a: for
+ * "did you mean". More than SLICE_NEAR bytes are near to nothing: UINT_MAX. */
+enum { SLICE_NEAR = 40 };
+unsigned slice_distance(struct slice a, struct slice b);
+
 #endif

@@ -5,9 +5,17 @@
 #include "broker/admin/admin.h"
 #include "proto/pack.h"
 
-static void refuse(struct admin_later *l, int error)
+#define OF_KEY	 "over limits.max_key"
+#define OF_VALUE "over limits.max_key or limits.max_value"
+#define OF_SUM	 "the sum does not fit in 64 bits, or " OF_KEY
+#define OF_LIST                                                                \
+	"over limits.list_rows or limits.list_bytes: give a longer prefix"
+
+/* `range`: what ERR_RANGE means there. */
+static void refuse(struct admin_later *l, int error, const char *range)
 {
-	admin_later_refuse(l, call_code(error), call_message(error));
+	admin_later_refuse(l, call_code(error),
+			   error == ERR_RANGE ? range : call_message(error));
 	admin_later_end(l);
 }
 
@@ -17,7 +25,7 @@ static void on_get(void *arg, int status, struct slice value)
 	struct buf none = {0}, *out;
 
 	if (status < 0 && status != ERR_ABSENT) {
-		refuse(l, status);
+		refuse(l, status, OF_KEY);
 		return;
 	}
 	out = admin_later_answer(l, &none);
@@ -44,7 +52,7 @@ void admin_kv_get(struct admin_call *a)
 		return;
 	r = kv_get(a->broker->calls.kv[dialect], key, on_get, l);
 	if (r < 0)
-		refuse(l, r);
+		refuse(l, r, OF_KEY);
 }
 
 static void on_written(void *arg, int status)
@@ -53,7 +61,7 @@ static void on_written(void *arg, int status)
 	struct buf none = {0};
 
 	if (status < 0) {
-		refuse(l, status);
+		refuse(l, status, OF_VALUE);
 		return;
 	}
 	pack_bool(admin_later_answer(l, &none), true);
@@ -70,12 +78,12 @@ static void apply(struct admin_call *a, struct store_batch *batch, int error)
 	if (!l || r < 0) {
 		store_batch_free(batch);
 		if (l)
-			refuse(l, r);
+			refuse(l, r, OF_VALUE);
 		return;
 	}
 	r = store_apply(a->broker->store, batch, on_written, l);
 	if (r < 0)
-		refuse(l, r);
+		refuse(l, r, OF_VALUE);
 }
 
 void admin_kv_set(struct admin_call *a)
@@ -122,7 +130,7 @@ static void on_list(void *arg, int status, const struct kv_row *row, size_t n)
 	struct buf none = {0}, *out;
 
 	if (status < 0) {
-		refuse(l, status);
+		refuse(l, status, OF_LIST);
 		return;
 	}
 	out = admin_later_answer(l, &none);
@@ -152,7 +160,7 @@ void admin_kv_list(struct admin_call *a)
 		return;
 	r = kv_list(a->broker->calls.kv[dialect], prefix, on_list, l);
 	if (r < 0)
-		refuse(l, r);
+		refuse(l, r, OF_LIST);
 }
 
 static void on_incr(void *arg, int status, int64_t value)
@@ -167,7 +175,7 @@ static void on_incr(void *arg, int status, int64_t value)
 		return;
 	}
 	if (status < 0) {
-		refuse(l, status);
+		refuse(l, status, OF_SUM);
 		return;
 	}
 	pack_int(admin_later_answer(l, &none), value);

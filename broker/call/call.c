@@ -5,6 +5,7 @@
  */
 #include "broker/call/call.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -440,8 +441,11 @@ int call_open(struct call_house *h, uv_loop_t *loop, struct store *store,
 	if ((r = ets_new(conf->mqtt.tables_bytes, &h->ets)) < 0)
 		return complain(why, "tables", r);
 	if (conf->data_store &&
-	    (r = data_open(&h->data, loop, conf->data_store)) < 0)
-		return complain(why, conf->data_store, r);
+	    data_open(&h->data, loop, conf->data_store) < 0) {
+		buf_addf(why, "data_store: %s: %s", conf->data_store,
+			 strerror(errno));
+		return EX_CONFIG;
+	}
 	return 0;
 }
 

@@ -87,8 +87,9 @@ struct conf_script {
 struct conf_mqtt {
 	bool given;
 	char *script_dir; /* NULL: none */
-	char *bundled;	  /* where scripts/auth is; NULL: beside us */
-	bool nulls_nil;	  /* nulls: nil */
+	uint32_t script_dir_line, script_dir_column;
+	char *bundled;	/* where scripts/auth is; NULL: beside us */
+	bool nulls_nil; /* nulls: nil */
 	uint64_t num_states;
 	bool keep_state;
 	uint64_t cache_ttl_ms; /* of the auth cache; 0: none */

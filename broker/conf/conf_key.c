@@ -10,8 +10,6 @@
 
 #include "broker/conf/conf_read.h"
 
-enum { WORD = 40 }; /* longer words are near to nothing */
-
 int conf_wrong(struct conf_reader *r, const struct yaml_node *node,
 	       const char *fmt, ...)
 {
@@ -36,48 +34,15 @@ int conf_unexpected(struct conf_reader *r, const char *name,
 	return ERR_FORMAT;
 }
 
-static unsigned min3(unsigned a, unsigned b, unsigned c)
-{
-	if (b < a)
-		a = b;
-	return c < a ? c : a;
-}
-
-/* Edit distance: insertions, deletions and replacements of one byte. */
-static unsigned distance(struct slice a, struct slice b)
-{
-	unsigned row[WORD + 1];
-
-	for (unsigned j = 0; j <= b.n; j++)
-		row[j] = j;
-	for (unsigned i = 1; i <= a.n; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= b.n; j++) {
-			unsigned up = row[j];
-
-			row[j] = min3(up + 1, row[j - 1] + 1,
-				      diagonal + (a.p[i - 1] != b.p[j - 1]));
-			diagonal = up;
-		}
-	}
-	return row[b.n];
-}
-
 static const char *nearest(const struct conf_keys *keys, struct slice word)
 {
 	unsigned least = 1 + (unsigned)word.n / 3;
 	const char *best = NULL;
 
-	if (word.n > WORD)
-		return NULL;
 	for (size_t i = 0; i < keys->n; i++) {
 		struct slice name = slice_str(keys->key[i].name);
-		unsigned d;
+		unsigned d = slice_distance(word, name);
 
-		must(name.n <= WORD);
-		d = distance(word, name);
 		if (d < least || (d == least && !best)) {
 			least = d;
 			best = keys->key[i].name;

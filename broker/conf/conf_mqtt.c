@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "broker/conf/conf_script.h"
+#include "lib/list.h"
 #include "lib/log.h"
 #include "lib/map.h"
 #include "proto/pack.h"
@@ -37,6 +38,17 @@ static int read_ttl(struct conf_reader *r, const struct conf_key *key,
 	return conf_read_duration(r, key, node, ms);
 }
 
+static int read_script_dir(struct conf_reader *r, const struct conf_key *key,
+			   const struct yaml_node *node, void *field)
+{
+	struct conf_mqtt *m =
+		container_of((char **)field, struct conf_mqtt, script_dir);
+
+	m->script_dir_line = node->line;
+	m->script_dir_column = node->column;
+	return conf_read_path(r, key, node, field);
+}
+
 static const struct conf_key cache_table[] = {
 	CONF_KEY("ttl", read_ttl, MQTT(cache_ttl_ms), .min = 1,
 		 .max = 365ull * 86400000),
@@ -53,7 +65,7 @@ static int read_cache(struct conf_reader *r, const struct conf_key *key,
 }
 
 static const struct conf_key mqtt_table[] = {
-	CONF_KEY("script_dir", conf_read_path, MQTT(script_dir), .min = 1,
+	CONF_KEY("script_dir", read_script_dir, MQTT(script_dir), .min = 1,
 		 .max = 2048),
 	CONF_KEY("bundled", conf_read_path, MQTT(bundled), .min = 1,
 		 .max = 2048),
@@ -353,8 +365,12 @@ static int find_all(struct conf *conf, struct buf *error)
 	int rc = 0;
 
 	if (!dir) {
-		buf_addf(error, "%s: mqtt.script_dir %s cannot be read: %s",
-			 conf->file, conf->mqtt.script_dir, strerror(errno));
+		buf_addf(error,
+			 "%s:%u:%u: script_dir: '%s', expected a folder that "
+			 "can be read (%s)",
+			 conf->file, conf->mqtt.script_dir_line,
+			 conf->mqtt.script_dir_column, conf->mqtt.script_dir,
+			 strerror(errno));
 		return ERR_FORMAT;
 	}
 	while (rc == 0 && (entry = readdir(dir))) {

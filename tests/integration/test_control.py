@@ -107,9 +107,12 @@ def test_wrong_params(broker, method, params):
 
 def test_too_large_for_kv(broker):
     control = broker.control_client()
-    assert control.error("kv.set", ["k" * 1025, b""]).code == "too_large"
-    assert control.error("kv.set", ["k", b"x" * ((1 << 20) + 1)]).code == \
-        "too_large"
+    for params in (["k" * 1025, b""], ["k", b"x" * ((1 << 20) + 1)]):
+        error = control.error("kv.set", params)
+        assert error.code == "too_large" and "limits.max_value" in error.message
+    control.call("kv.set", ["n", b"9223372036854775807"])
+    error = control.error("kv.incr", ["n"])
+    assert error.code == "too_large" and "64 bits" in error.message
 
 
 def test_artifacts(broker):

@@ -124,6 +124,9 @@ def test_help_names_every_command_and_code():
         assert one.stdout.decode().startswith(f"usage: pinfold {name}")
     for code in (" 0  ", " 1  ", " 2  ", "69  ", "70  "):
         assert code in out
+    for name in ("status", "check"):
+        one = run(name, "--help").stdout.decode()
+        assert " \n" not in one and "?." not in one and "check: the sandbox" in one
     group = run("kv", "--help").stdout.decode()
     assert "kv incr" in group and "artifacts" not in group
     assert run("--version").stdout == b"pinfold 0.1.0\n"
@@ -132,8 +135,15 @@ def test_help_names_every_command_and_code():
 @pytest.mark.parametrize("words, text", [
     ([], "no command"),
     (["nope"], "nope: no such command"),
-    (["kv"], "kv : no such command"),
-    (["kv", "nope"], "kv nope: no such command"),
+    (["stauts"], "stauts: no such command, did you mean `status`?"),
+    (["kv"], "kv: no such command; `pinfold kv --help` lists them"),
+    (["kv", "nope"], "kv nope: no such command; `pinfold kv --help` lists them"),
+    (["kv", "gte", "a"], "kv gte: no such command, did you mean `kv get`?"),
+    (["script", "list"], "script list: no such command, did you mean `scripts list`?"),
+    (["artifact", "ls"], "did you mean `artifacts ls`?"),
+    (["status", "--jsno"], "--jsno: no such option, did you mean --json?"),
+    (["status", "--json=1"], "--json=1: this option takes no value"),
+    (["logs", "--level", "loud"], "--level: 'loud', expected trace, debug, info"),
     (["status", "x"], "too many arguments"),
     (["kv", "get"], "too few arguments"),
     (["status", "--nope"], "--nope: no such option"),
@@ -167,6 +177,11 @@ def test_nobody_there(place):
         refused = run("-s", place / "c.sock", "status")
     assert refused.returncode == 69
     assert b"nobody listens" in refused.stderr
+    (place / "file").touch()
+    for what in (place, place / "file"):
+        other = run("-s", what, "status")
+        assert other.returncode == 69
+        assert b"That is no socket" in other.stderr
     long = run("-s", "/tmp/" + "x" * 110, "status")
     assert long.returncode == 69
     assert run("-s", "/tmp/" + "x" * 200, "status").returncode == 2
@@ -203,12 +218,23 @@ def test_socket_below_data_dir_and_from_the_environment(control, place):
 
 def test_the_broker_refuses(control):
     done = ask(control, "status", code=1)
-    assert done.stderr == b"pinfold: status: no method status (unknown_method)\n"
+    assert done.stderr == b"pinfold: status: unknown_method: no method status\n"
+
+
+def test_a_code_is_told_once(control):
+    def refuse(*_):
+        raise Refuse("denied: not for you")
+    control.on["kv.set"] = refuse
+    done = ask(control, "kv", "set", "a", "b", code=1)
+    assert done.stderr == b"pinfold: kv.set: denied: not for you\n"
 
 
 def test_the_broker_talks_nonsense(control):
     control.on["status"] = lambda: 5
     assert b"makes no sense" in ask(control, "status", code=70).stderr
+    control.on["script.show"] = lambda name: 5
+    for group in ("script", "scripts"):
+        ask(control, group, "show", "a", code=70)
     control.on["kv.get"] = lambda key: {}
     ask(control, "kv", "get", "a", code=70)
     control.on["kv.list"] = lambda prefix: {"a": 1}
@@ -271,6 +297,20 @@ def test_status(control):
     control.on["script.list"] = lambda: [SCRIPT]
     assert json.loads(ask(control, "--json", "scripts", "list").stdout) == [SCRIPT]
     assert b"metric" in ask(control, "scripts", "list").stdout
+    control.on["script.show"] = lambda name: SCRIPT
+    shown = ask(control, "scripts", "show", "metric").stdout.decode().splitlines()
+    assert shown[-1].split(maxsplit=1)[1] == \
+        "pid 71, restarts 2, sandbox seccomp, without landlock cgroup"
+
+
+def test_script_show_is_about_one_file_scripts(control):
+    one = dict(SCRIPT, name="login", dialect="mqtt", file="/l.lua", calls={})
+    control.on["script.list"] = lambda: [dict(SCRIPT, dialect="http"), one]
+    assert json.loads(ask(control, "script", "show", "--json").stdout) == [one]
+    assert b"metric" not in ask(control, "script", "show").stdout
+    control.on["script.show"] = lambda name: SCRIPT     # no hooks of its own to list
+    assert ask(control, "script", "show", "metric").stdout == \
+        ask(control, "scripts", "show", "metric").stdout
 
 
 def test_nothing_of_a_script_reaches_the_terminal_raw(control):
@@ -280,6 +320,19 @@ def test_nothing_of_a_script_reaches_the_terminal_raw(control):
     assert b"\x1b" not in out and "\u009b".encode() not in out
     assert b"a\\x1b[31m\\xc2\\x9bb" in out
     assert "\u00e9\\x0a".encode() in out
+
+
+def test_grants_learned(control):
+    used = {"kv.read": [], "kv.write": ["b", "a"], "bus": [""], "artifacts": [],
+            "data": [], "providers": ["redis:127.0.0.1:6379"]}
+    control.on["script.grants"] = lambda name: {
+        "generation": 2, "granted": dict.fromkeys(used), "used": used}
+    text = ask(control, "grants", "login", "--learn").stdout.decode()
+    assert text.splitlines()[2:] == [
+        "grants:", "  kv:", "    read: []", '    write: ["a", "b"]',
+        '  bus: ["*"]', "  artifacts: []", "  data: []",
+        '  providers: ["redis:127.0.0.1:6379"]']
+    assert b"everything" in ask(control, "grants", "login").stdout
 
 
 # --- kv
@@ -342,7 +395,7 @@ def test_artifacts(control, place):
     assert ask(control, "artifacts", "cat", "d/e/big").stdout == big
     assert ask(control, "artifacts", "cat", "empty").stdout == b""
     gone = ask(control, "artifacts", "cat", "no", code=1)
-    assert b"no: no such artifact (denied)" in gone.stderr
+    assert b"artifacts.read: denied: no: no such artifact" in gone.stderr
     ask(control, "artifacts", "export", place / "out")
     ask(control, "artifacts", "export", place / "out")    # replaces
     for name, content in files.items():

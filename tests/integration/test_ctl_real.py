@@ -510,7 +510,7 @@ def test_logs(broker):
     for line in text.splitlines():
         assert "looking" in line and "script=writer" in line
     assert set(json.loads(end(as_json)[0])) == {"line"}
-    run(broker, "logs", "--level", "loud", code=1)
+    run(broker, "logs", "--level", "loud", code=2)
 
 
 # --- scripts and life, each on a broker of its own
@@ -627,6 +627,18 @@ def test_check_good(place):
         {"name": "b", "ok": True, "hooks": ["bus"]}]}
     assert not (place.dir / "data").exists() and not place.socket.exists()
     check(place, "-c", place.config_file, code=0)
+
+
+def test_what_the_configuration_names_is_not_there(place):
+    """The key is told, not only the path."""
+    good = place.config_file.read_text()
+    place.write_config(good + "worker: /nowhere/worker\n")
+    _, err = check(place, place.config_file, code=78)
+    assert err == "worker: /nowhere/worker: No such file or directory\n"
+    place.write_config(good + "data_store: nowhere\n")
+    place.spawn()
+    assert place.wait_exit() == 78
+    assert f"data_store: {place.dir}/nowhere: No such file or directory\n" == place.log()
 
 
 def test_check_beside_a_serving_broker(broker):

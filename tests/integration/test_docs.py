@@ -86,7 +86,7 @@ def test_example_configuration_has_every_key():
     text = EXAMPLE.read_text()
     missing = {key for key in configuration_keys()
                if not re.search(rf"^ *\w*:? *\b{key}:|[{{ ]{key}:", text, re.M)}
-    assert missing == {"plugins", "providers"}  # Burro's, and for later
+    assert missing == {"plugins"}   # Burro's
 
 
 def test_limits_of_the_example_are_those_of_the_page():

@@ -366,8 +366,9 @@ Test(conf_mqtt, mistakes)
 	    "of its own for each");
 	bad(MIN "mqtt: {script_dir: lua, scripts: {twice: {file: x}}}\n",
 	    "expected a name of its own for each");
-	bad(MIN "mqtt: {script_dir: nowhere}\n",
-	    "/nowhere cannot be read: No such file or directory");
+	bad(MIN "mqtt: {script_dir: /nowhere}\n",
+	    ":3:20: script_dir: '/nowhere', expected a folder that can be "
+	    "read (No such file or directory)");
 	bad(MIN "mqtt: {auth_postgres: {hosts: x}}\n", "did you mean 'host'?");
 	bad(MIN "mqtt: {auth_redis: {ssl: true}}\n",
 	    ":3:21: auth_redis has no key ssl");

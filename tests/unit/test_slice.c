@@ -4,6 +4,7 @@
  * was written another way.
  */
 #include <criterion/criterion.h>
+#include <limits.h>
 
 #include "lib/slice.h"
 
@@ -143,4 +144,23 @@ Test(slice, comparing)
 	cr_assert_eq(slice_cmp(S("b"), S("ab")), 1);
 	cr_assert_eq(slice_cmp(S("\x7f"), S("\x80")), -1);
 	cr_assert_eq(slice_cmp(S("ab"), S("ab")), 0);
+}
+
+Test(slice, distance)
+{
+	char longer[SLICE_NEAR + 1] = {0};
+
+	cr_assert_eq(slice_distance(S(""), S("")), 0);
+	cr_assert_eq(slice_distance(S("abc"), S("abc")), 0);
+	cr_assert_eq(slice_distance(S(""), S("abc")), 3);
+	cr_assert_eq(slice_distance(S("stauts"), S("status")), 2);
+	cr_assert_eq(slice_distance(S("kv"), S("kx")), 1);
+	cr_assert_eq(slice_distance(S("kitten"), S("sitting")), 3);
+	cr_assert_eq(slice_distance(slice_of(longer, SLICE_NEAR + 1), S("a")),
+		     UINT_MAX);
+	cr_assert_eq(slice_distance(S("a"), slice_of(longer, SLICE_NEAR + 1)),
+		     UINT_MAX);
+	cr_assert_eq(slice_distance(slice_of(longer, SLICE_NEAR),
+				    slice_of(longer, SLICE_NEAR)),
+		     0);
 }
