@@ -25,10 +25,11 @@ START_TIMEOUT = 30
 
 
 class Box:
-    """`scripts` is {NAME: {HOOK: text}}; without it and `config` (lines for the
-    top level) the image's own configuration is used."""
+    """`scripts` is {NAME: {HOOK: text}}, `files` {PATH: text} beside them; without
+    these and `config` (lines for the top level) it has the image's own
+    configuration."""
 
-    def __init__(self, engine, etc, *options, scripts=None, config=""):
+    def __init__(self, engine, etc, *options, scripts=None, config="", files=None):
         self.engine = engine
         self.etc = etc
         self.name = f"box-{uuid.uuid4().hex[:8]}"
@@ -37,12 +38,12 @@ class Box:
                         f"--volume={self.sockets}:/run/pinfold",
                         f"--volume={self.data}:/var/lib/pinfold"]
         self.clients = []
-        if scripts or config:
-            self.write_etc(etc, scripts or {}, config)
+        if scripts or config or files:
+            self.write_etc(etc, scripts or {}, config, files or {})
             self.options.append(f"--volume={etc}:/etc/pinfold:ro")
 
     @staticmethod
-    def write_etc(etc, scripts, config):
+    def write_etc(etc, scripts, config, files):
         etc.mkdir()
         text = config + CONFIG
         for name, hooks in scripts.items():
@@ -50,6 +51,9 @@ class Box:
             (etc / "scripts" / name).mkdir(parents=True)
             for hook, source in hooks.items():
                 (etc / "scripts" / name / f"{hook}.lua").write_text(source)
+        for path, content in files.items():
+            (etc / path).parent.mkdir(parents=True, exist_ok=True)
+            (etc / path).write_text(content)
         (etc / "pinfold.yml").write_text(text if scripts else text + "    {}\n")
         for path in [etc, *etc.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
