@@ -12,7 +12,8 @@
 #   make bench    install what is missing, build, measure beside other systems
 #   make bench-mqtt  the same for MQTT: Mosquitto with the plugin and without,
 #                 logins from PostgreSQL beside pgbench
-#   make chaos    kill and stop workers under load for CHAOS_SECONDS (60)
+#   make chaos    kill and stop workers under load for CHAOS_SECONDS (60), then
+#                 the whole broker as in kill-cycles
 #   make kill-cycles  kill the whole broker while it writes, CYCLES (1000)
 #                 times or for CYCLE_SECONDS (600); nothing may be lost
 #   make mutants  MUTANTS (500) damaged databases: refused by name, or intact
@@ -88,6 +89,7 @@ chaos:
 	@tools/deps build demo
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/chaos/chaos.py --seconds $(CHAOS_SECONDS)
+	@$(MAKE) --no-print-directory kill-cycles
 
 kill-cycles mutants:
 	@tools/deps build demo

@@ -135,7 +135,8 @@ static int flush(redisContext *r, uint64_t deadline_ms)
 }
 
 /* A line without an end, which hiredis would look through again and again. It
- * stands at the line that says how long a string is until all of it is there. */
+ * stands at the line that says how long a string is until all of it is there.
+ */
 static bool is_long_line(const redisReader *r)
 {
 	return r->len - r->pos > MAX_LINE &&

@@ -12,7 +12,7 @@ import pytest
 from lib.gateway import (GatewayError, GatewayProcess, free_port, memcached_server,
                          redis_server)
 from lib.hostile import Hostile
-from lib.mqtt_scripts import MqttPinfold, register
+from lib.mqtt_scripts import MqttPinfold, publish, register
 from lib.wait import until
 
 LIMIT = 16 << 20
@@ -274,6 +274,24 @@ def test_metadata_addresses_are_refused(host):
                       grants=["http"]) is False
 
 
+@pytest.mark.parametrize("scheme", ["gopher", "dict", "ftp", "telnet", "tftp",
+                                    "ldap", "smb", "ws", "GOPHER"])
+def test_no_other_scheme_connects(scheme):
+    with Hostile(after_request(b"")) as server, GatewayProcess() as g:
+        url = f"{scheme}://127.0.0.1:{server.port}/_x"
+        assert g.error("http", "get", [url]).code == "badarg"
+        assert server.connections == 0
+
+
+def test_files_are_no_servers(tmp_path):
+    (tmp_path / "secret").write_text("word")
+    with GatewayProcess() as g:
+        for url in (f"file://{tmp_path}/secret", f"FILE://{tmp_path}/secret",
+                    f"file:{tmp_path}/secret", f"{tmp_path}/secret",
+                    "file:///etc/hostname"):
+            assert g.error("http", "get", [url]).code == "badarg"
+
+
 def test_no_unix_sockets(tmp_path):
     with redis_server(tmp_path, "--unixsocket", str(tmp_path / "s")), \
             GatewayProcess() as g:
@@ -521,6 +539,30 @@ def test_no_password_in_its_log_or_arguments(tmp_path):
         assert b"s3cret" not in open(f"/proc/{pid}/cmdline", "rb").read()
         until(lambda: "cannot be reached" in p.log(), 10, "a line about the pool")
         assert "s3cret" not in p.log()
+
+
+def test_an_answer_that_a_worker_cannot_hold(bed, tmp_path):
+    """A quarter of its memory: told to the script, and the worker lives."""
+    file = tmp_path / "large.lua"
+    file.write_text("""hooks = {}
+function hooks.auth_on_publish(p)
+  local ok, v = pcall(redis.cmd, "p", "GET large")
+  return {topic = ok and tostring(#v) or v:match("too_large") or v}
+end""")
+    with MqttPinfold({}, {"auth_redis": {"enabled": False, "port": bed.redis.port},
+                          "scripts": {"large": {"file": str(file), "memory": "8MiB"},
+                                      "r": {"file": bed.lua("r.lua")}}}) as p:
+        client = p.mqtt()
+        for size in (1 << 20, (2 << 20) + 1, 15 << 20, 1000):
+            subprocess.run(["redis-cli", "-p", str(bed.redis.port), "-x", "set",
+                            "large"], input=b"x" * size, check=True,
+                           stdout=subprocess.DEVNULL)
+            mods = client.call("auth_on_publish", [publish()], timeout=30)["mods"]
+            assert mods["topic"] == (str(size) if size <= 2 << 20 else "too_large")
+        with p.control_client() as control:
+            large = next(s for s in control.call("status")["scripts"]
+                         if s["name"] == "large")
+        assert large["workers"][0]["restarts"] == 0
 
 
 def test_other_settings_at_a_reload(bed, tmp_path_factory):

@@ -22,3 +22,31 @@ FULL = """
             end)
             for i = 1, #hog, 7 do hog[i] = false end
         end"""
+
+# What xpcall left when its coroutine was suspended: closing it calls a handler
+# whose place on the stack is gone (3fe7be95).
+HANDLER = """
+        local co = coroutine.create(function()
+            xpcall(function()
+                local x <close> = setmetatable({}, {__close = function()
+                    error("inner", 0) end})
+                coroutine.yield()
+            end, function(e) return "handled " .. e end)
+        end)
+        coroutine.resume(co)
+        return select(2, coroutine.close(co))"""
+
+# A correct program that the engine compiles wrong (997f11f5). Nothing guards
+# against it: what comes of it stays in its worker.
+BREAK = """
+        local closed = 0
+        local function iterate() return function(_, i) return (i or 0) + 1 end,
+            nil, nil, setmetatable({}, {__close = function()
+                closed = closed + 1 end}) end
+        for round = 1, 100 do
+            for i in iterate() do
+                local f = function() return i end
+                if i == 3 then break end
+            end
+        end
+        return closed"""

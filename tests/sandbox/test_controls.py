@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from holes import FULL
+from holes import BREAK, FULL, HANDLER
 from probe import find
 
 LATE_MS = 50
@@ -120,6 +120,16 @@ def test_b11_full_memory_corrupts_the_heap():
     """It takes a little luck with where the limit comes: so, several limits."""
     assert "crashed" in (fate(FULL, (8 << 20) + (i << 14), 60, 60000)
                          for i in range(40))
+
+
+def test_c03_a_correct_program_goes_wrong():
+    program = f"local n = (function() {BREAK} end)() assert(n == 100)"
+    assert fate(program, gone=60, late_ms=60000) == "raised"
+
+
+def test_c04_a_handler_that_is_gone_is_called():
+    program = f"local e = (function() {HANDLER} end)() assert(e == 'handled inner')"
+    assert fate(program, gone=60, late_ms=60000) == "ended"
 
 
 def test_e06_addresses_are_shown():

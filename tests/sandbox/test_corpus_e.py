@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Corpus E: what a script tries through the API, and what an event tries on a
 script. E01, forged frames, is tests/integration/test_forged.py; E05, data
-providers, comes with them."""
+providers, is tests/integration/test_gateway.py and tests/compat/
+test_provider_cases.py and test_database_cases.py."""
 
 import re
 
