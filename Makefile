@@ -102,6 +102,7 @@ soak:
 	@tools/deps build demo
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/chaos/poison.py --seconds $(SOAK_SECONDS)
+	@$(PYTHON) tests/chaos/poison.py --same 5 --seconds $$(( $(SOAK_SECONDS) / 3 ))
 	@$(PYTHON) tests/chaos/timeouts.py --seconds $(SOAK_SECONDS)
 	@$(PYTHON) tests/chaos/overload.py --seconds $$(( $(SOAK_SECONDS) / 10 ))
 	@$(PYTHON) tests/chaos/crash_loops.py

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "broker/child_end.h"
 #include "broker/child_read.h"
 #include "broker/child_watch.h"
 #include "lib/log.h"
@@ -279,12 +280,31 @@ static int on_failed(struct child *c, struct cursor *params)
 	return OK;
 }
 
+/* [run_id]: so it is with this one, or 0: with none. */
+static int on_running(struct child *c, struct cursor *params)
+{
+	const struct run *run;
+	uint64_t id;
+
+	cursor_array(params);
+	id = cursor_uint(params);
+	if (params->error || id > UINT32_MAX || c->state < CHILD_LOADING)
+		return ERR_FORMAT;
+	run = child_run(c, (uint32_t)id);
+	if (id && (!run || run->state != RUN_BEGUN))
+		return ERR_FORMAT;
+	c->running = (uint32_t)id;
+	return OK;
+}
+
 static int on_notification(struct child *c, const struct rpc *rpc)
 {
 	struct cursor params = cursor_of(rpc->params);
 
 	if (slice_is(rpc->method, "failed") && c->state == CHILD_STARTING)
 		return on_failed(c, &params);
+	if (slice_is(rpc->method, "running"))
+		return on_running(c, &params);
 	if (slice_is(rpc->method, "log")) {
 		c->ops->on_log(c, c->arg, rpc);
 		return OK;
@@ -382,27 +402,6 @@ void child_defer(struct run *run, struct call *call, uint32_t id)
 
 /* ---- the end ----------------------------------------------------------- */
 
-static void classify(const struct child *c, struct child_death *death)
-{
-	death->status = c->status;
-	death->code = CODE_CRASHED;
-	death->cause = "crashed";
-	if (c->cause) {
-		death->cause = c->cause;
-		if (strcmp(c->cause, CHILD_STOPPED) == 0)
-			death->code = CODE_SHUTTING_DOWN;
-	} else if (WIFEXITED(c->status) &&
-		   WEXITSTATUS(c->status) == EXIT_WORKER_MEMORY) {
-		death->code = CODE_MEMORY;
-		death->cause = "memory";
-	} else if (WIFEXITED(c->status) &&
-		   WEXITSTATUS(c->status) == EXIT_WORKER_SANDBOX) {
-		death->cause = *c->failed ? c->failed : "sandbox";
-	} else if (WIFSIGNALED(c->status) && WTERMSIG(c->status) == SIGSYS) {
-		death->cause = "forbidden_syscall";
-	}
-}
-
 /* Which runs can have had an effect? Those fail; the others go on elsewhere
  * (PROTOCOL.md 5). */
 static void end_runs(struct child *c, const struct child_death *death)
@@ -440,10 +439,14 @@ static void end_runs(struct child *c, const struct child_death *death)
 static void settle(struct child *c)
 {
 	struct child_death death;
+	struct run *culprit;
 
 	if (!c->ended || !c->reaped || !c->link_closed)
 		return;
-	classify(c, &death);
+	child_end_read(c, &death);
+	culprit = child_end_culprit(c, &death);
+	if (culprit)
+		c->ops->on_culprit(c, c->arg, culprit);
 	end_runs(c, &death);
 	c->ops->on_dead(c, c->arg, &death);
 }

@@ -60,6 +60,9 @@ struct child_ops {
 	void (*on_room)(struct child *c, void *arg);
 	/* A run that cannot have begun is handed back (state IDLE). */
 	void (*on_return)(struct child *c, void *arg, struct run *run);
+	/* This run has ended it, surely; it fails next. Never of a worker
+	 * without runs. */
+	void (*on_culprit)(struct child *c, void *arg, const struct run *run);
 	/* Everything of it has ended; child_free() is due. */
 	void (*on_dead)(struct child *c, void *arg,
 			const struct child_death *death);
@@ -85,6 +88,7 @@ struct child {
 	int status;
 	const char *cause;   /* why we killed it, or NULL */
 	struct run *culprit; /* the late run that it was killed for */
+	uint32_t running;    /* the run that it has named last, or 0 */
 
 	/* of the script it serves */
 	unsigned concurrency;

@@ -84,6 +84,18 @@ static bool broken(const struct crew *crew)
 	       (crew->deaths >= CREW_BREAKER && crew->serving == 0);
 }
 
+/* Has this event ended too many workers? Then it has failed now. */
+static bool held(struct crew *crew, struct run *run)
+{
+	char why[QUARANTINE_WHY];
+
+	if (!quarantine_holds(&crew->script->quarantine, run,
+			      uv_now(crew->wheel->loop), why))
+		return false;
+	fail_run(run, CODE_UNAVAILABLE, why);
+	return true;
+}
+
 void crew_submit(struct crew *crew, struct run *run)
 {
 	struct child *c;
@@ -96,6 +108,8 @@ void crew_submit(struct crew *crew, struct run *run)
 					   : "the script has no worker");
 		return;
 	}
+	if (held(crew, run))
+		return;
 	c = crew->nqueue ? NULL : least_busy(crew, run);
 	if (c)
 		child_send(c, run);
@@ -120,8 +134,12 @@ bool crew_withdraw(struct crew *crew, struct run *run)
 void crew_hand_out(struct crew *crew, struct child *c)
 {
 	while (crew->nqueue &&
-	       has_room(c, container_of(crew->queue.next, struct run, node)))
-		child_send(c, dequeue(crew));
+	       has_room(c, container_of(crew->queue.next, struct run, node))) {
+		struct run *run = dequeue(crew);
+
+		if (!held(crew, run))
+			child_send(c, run);
+	}
 }
 
 static void on_room(struct child *c, void *arg)
@@ -194,6 +212,15 @@ static void on_return(struct child *c, void *arg, struct run *run)
 {
 	(void)c;
 	enqueue(arg, run, true);
+}
+
+static void on_culprit(struct child *c, void *arg, const struct run *run)
+{
+	struct crew *crew = arg;
+
+	(void)c;
+	quarantine_strike(&crew->script->quarantine, run, crew->script->name,
+			  uv_now(crew->wheel->loop));
 }
 
 static void describe(const struct crew *crew, const struct child *c,
@@ -288,6 +315,7 @@ static const struct child_ops child_ops = {
 	.on_log = on_log,
 	.on_room = on_room,
 	.on_return = on_return,
+	.on_culprit = on_culprit,
 	.on_dead = on_dead,
 };
 

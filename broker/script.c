@@ -81,6 +81,7 @@ void script_free(struct script *s)
 	free(s->files);
 	free(s->grant_prefixes);
 	learn_fini(&s->learn);
+	quarantine_fini(&s->quarantine);
 	free(s->why);
 	free(s->main);
 	for (int i = 0; i < HOOK_COUNT; i++)

@@ -10,6 +10,7 @@
 #include "broker/conf/conf.h"
 #include "broker/grants.h"
 #include "broker/learn.h"
+#include "broker/quarantine.h"
 #include "broker/stats.h"
 #include "lib/buf.h"
 
@@ -41,6 +42,7 @@ struct script {
 	size_t nfiles;
 	struct grants grants;
 	struct learn learn;	      /* what it has used of them */
+	struct quarantine quarantine; /* events that have ended its workers */
 	struct slice *grant_prefixes; /* owned; what grants refers to */
 	/* Bit per enum hook that it serves: those that have a file; of a
 	 * one-file script what its table `hooks` held when it was loaded,

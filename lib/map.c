@@ -27,7 +27,7 @@ static uint64_t word_at(const uint8_t *p, size_t n)
 }
 
 /* Multiply-and-fold over 8-byte words with a secret start. */
-static uint32_t hash(struct slice key)
+uint64_t map_hash(struct slice key, uint64_t before)
 {
 	uint64_t h;
 	size_t i;
@@ -37,11 +37,16 @@ static uint32_t hash(struct slice key)
 			seed = (uint64_t)(uintptr_t)&seed;
 		seed |= 1;
 	}
-	h = seed ^ key.n;
+	h = seed ^ before ^ key.n;
 	for (i = 0; i < key.n; i += 8)
 		h = mix(h ^ word_at(key.p + i, key.n - i),
 			0x9e3779b97f4a7c15u ^ seed);
-	return (uint32_t)(mix(h, 0xd6e8feb86659fd93u ^ seed) >> 16);
+	return mix(h, 0xd6e8feb86659fd93u ^ seed);
+}
+
+static uint32_t hash(struct slice key)
+{
+	return (uint32_t)(map_hash(key, 0) >> 16);
 }
 
 void map_fini(struct map *m)

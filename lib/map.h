@@ -27,6 +27,10 @@ struct map {
 
 void map_fini(struct map *m);
 
+/* 64 bits of it, by this process' seed; `before`: of what stands before the
+ * key, or 0. */
+uint64_t map_hash(struct slice key, uint64_t before);
+
 void *map_get(const struct map *m, struct slice key);
 
 /* Insert or replace; value must not be NULL. *old (may be NULL) gets what was

@@ -4,6 +4,7 @@
  * (sandbox.h), says so to the broker and serves (sched.h). It is started by
  * the broker only: descriptor 3 is the socket.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,11 @@ static struct sched sched; /* for the signal handler */
 
 static void on_signal(int sig)
 {
+	int error = errno;
+
 	(void)sig;
 	sched_arm(&sched);
+	errno = error;
 }
 
 static void on_soft_limit(void *arg)
@@ -119,7 +123,7 @@ int main(int argc, char **argv)
 #endif
 	if (sched_init(&sched, SANDBOX_FD) < 0)
 		_exit(EXIT_WORKER_MEMORY);
-	heap_last_words(wire_last_words, &sched.wire);
+	heap_last_words(sched_last_words, &sched);
 	say_ready(&sched.wire.out, &report);
 	if (wire_flush(&sched.wire) < 0)
 		_exit(0);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "worker/dialect.h"
+#include "worker/heap.h"
 #include "worker/loader.h"
 
 /* An event that came while no lane was free. */
@@ -86,6 +87,7 @@ static void put_lane(struct sched *s, struct lane *l)
 {
 	int r;
 
+	s->run_id = 0;
 	s->running = NULL;
 	if (l->state == LANE_WAITING) {
 		list_push(&s->waiting, &l->node);
@@ -108,6 +110,7 @@ static void begin(struct sched *s, struct lane *l, uint32_t id,
 		  struct slice params)
 {
 	s->running = l;
+	s->run_id = id;
 	sched_check(lane_begin(l, id, params));
 	put_lane(s, l);
 }
@@ -116,6 +119,7 @@ static void begin(struct sched *s, struct lane *l, uint32_t id,
 static void resume(struct sched *s, struct lane *l)
 {
 	s->running = l;
+	s->run_id = l->run_id;
 	if (s->asked) {
 		s->asked = 0;
 		vm_arm(&l->vm);
@@ -192,9 +196,11 @@ static void take_request(struct sched *s, const struct rpc *msg)
 static void on_wait(void *arg, struct lane *l)
 {
 	struct sched *s = arg;
+	uint32_t run_id = s->run_id;
 	struct rpc msg;
 	int r;
 
+	s->run_id = 0; /* what comes meanwhile is not its doing */
 	while (l->state != LANE_READY) {
 		r = wire_next(&s->wire, &msg);
 		sched_check(r);
@@ -204,6 +210,7 @@ static void on_wait(void *arg, struct lane *l)
 		} else if (msg.type == RPC_REQUEST) {
 			sched_enqueue(s, &msg);
 		} else if (msg.type == RPC_RESPONSE && msg.id == l->call_id) {
+			s->run_id = run_id;
 			lane_answer(l, &msg);
 		} else if (msg.type == RPC_RESPONSE) {
 			take_answer(s, &msg);
@@ -310,10 +317,13 @@ void sched_arm(struct sched *s)
 {
 	struct lane *l = s->running;
 
-	if (l)
-		vm_arm(&l->vm);
-	else
+	if (!l) {
 		s->asked = 1;
+		return;
+	}
+	vm_arm(&l->vm);
+	if (vm_late(&l->vm))
+		wire_running(&s->wire, s->run_id);
 }
 
 void sched_collect(struct sched *s)
@@ -324,4 +334,20 @@ void sched_collect(struct sched *s)
 		return;
 	l->vm.collect = true;
 	vm_arm(&l->vm);
+}
+
+/* Was it surely that run which has filled the heap? All lanes share it. */
+static bool is_sure(const struct sched *s)
+{
+	size_t kb = heap_limit() / 1024;
+
+	return (list_empty(&s->waiting) && list_empty(&s->ready)) ||
+	       lua_gc(s->running->vm.L, LUA_GCCOUNT) > (int)(kb / 2);
+}
+
+void sched_last_words(void *sched)
+{
+	struct sched *s = sched;
+
+	wire_last_words(&s->wire, s->run_id && is_sure(s) ? s->run_id : 0);
 }

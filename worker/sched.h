@@ -20,6 +20,7 @@ struct sched {
 	struct list free, waiting, ready; /* lanes */
 	struct list queue, spare;	  /* events that wait for a lane */
 	struct lane *volatile running;
+	volatile uint32_t run_id;    /* that memory is spent for; 0: none */
 	volatile sig_atomic_t asked; /* SIGUSR1 came while none was running */
 };
 
@@ -36,10 +37,14 @@ void sched_check(int code);
 struct lane *sched_lane(struct sched *s);
 void sched_enqueue(struct sched *s, const struct rpc *msg);
 
-/* Async-signal-safe: the running lane shall look at its deadline (SIGUSR1). */
+/* Async-signal-safe: the running lane shall look at its deadline (SIGUSR1). If
+ * it is late, the broker is told which run that is. */
 void sched_arm(struct sched *s);
 
 /* Likewise: the heap is three quarters full. */
 void sched_collect(struct sched *s);
+
+/* The heap is full, see heap_last_words(). */
+void sched_last_words(void *sched);
 
 #endif

@@ -51,7 +51,7 @@ void vm_arm(struct vm *vm)
 		arm(L);
 }
 
-static bool late(struct vm *vm)
+bool vm_late(const struct vm *vm)
 {
 	return vm->stopping ||
 	       (vm->deadline_ns && vm_clock_ns() >= vm->deadline_ns);
@@ -74,7 +74,7 @@ static void on_count(lua_State *L, lua_Debug *ar)
 	/* Cleared before the clock is read: a signal that comes later sets it
 	 * again and is seen at the end. */
 	vm->stop_asked = 0;
-	if (late(vm)) {
+	if (vm_late(vm)) {
 		set_stopping(L);
 		if (lua_isyieldable(L)) {
 			lua_yield(L, 0);
@@ -115,7 +115,7 @@ void vm_poll(lua_State *L)
 
 	if (!vm->stop_asked)
 		return;
-	if (late(vm))
+	if (vm_late(vm))
 		vm_timeout(L);
 	if (vm->ops->look)
 		vm->ops->look(vm->arg);

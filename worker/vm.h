@@ -124,8 +124,10 @@ bool vm_can_yield(lua_State *L);
 void vm_event_begin(struct vm *vm, uint64_t deadline_ns);
 void vm_event_end(struct vm *vm, bool restore);
 
-/* Async-signal-safe: arm the hook of the running coroutine. */
+/* Async-signal-safe: arm the hook of the running coroutine; has its deadline
+ * passed? */
 void vm_arm(struct vm *vm);
+bool vm_late(const struct vm *vm);
 
 /* End this run as timed out from inside a C function that L called (an
  * answer `timeout` came). Never returns. */

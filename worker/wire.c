@@ -94,21 +94,33 @@ int wire_read(struct wire *w)
 	return OK;
 }
 
-int wire_flush(struct wire *w)
+static int write_all(int fd, const uint8_t *p, size_t n)
 {
 	size_t at = 0;
 	ssize_t sent;
 
-	w->answers = w->calls = 0;
-	if (buf_error(&w->out))
-		return buf_error(&w->out);
-	while (at < w->out.n) {
-		sent = write(w->fd, w->out.p + at, w->out.n - at);
+	while (at < n) {
+		sent = write(fd, p + at, n - at);
 		if (sent < 0 && errno != EINTR)
 			return ERR_CLOSED;
 		if (sent > 0)
 			at += (size_t)sent;
 	}
+	return OK;
+}
+
+int wire_flush(struct wire *w)
+{
+	int r;
+
+	w->answers = w->calls = 0;
+	if (buf_error(&w->out))
+		return buf_error(&w->out);
+	w->writing = 1;
+	r = write_all(w->fd, w->out.p, w->out.n);
+	w->writing = 0;
+	if (r < 0)
+		return r;
 	w->whole = 0;
 	buf_reset(&w->out, KEEP_OUT);
 	return OK;
@@ -121,19 +133,27 @@ int wire_say(struct wire *w)
 	return wire_flush(w);
 }
 
-void wire_last_words(void *wire)
+/* [RPC_NOTIFICATION, "running", [run_id]] */
+static int write_running(int fd, uint32_t run_id)
 {
-	struct wire *w = wire;
-	size_t at = 0;
-	ssize_t sent;
+	uint8_t message[16] = "\x93\x02\xa7running\x91\xce";
 
-	while (at < w->whole) {
-		sent = write(w->fd, w->out.p + at, w->whole - at);
-		if (sent < 0 && errno != EINTR)
-			return;
-		if (sent > 0)
-			at += (size_t)sent;
-	}
+	for (int i = 0; i < 4; i++)
+		message[12 + i] = (uint8_t)(run_id >> (24 - 8 * i));
+	return write_all(fd, message, sizeof(message));
+}
+
+void wire_running(struct wire *w, uint32_t run_id)
+{
+	if (!w->writing)
+		(void)write_running(w->fd, run_id);
+}
+
+void wire_last_words(struct wire *w, uint32_t run_id)
+{
+	w->writing = 1; /* nothing comes between */
+	if (write_all(w->fd, w->out.p, w->whole) == OK)
+		(void)write_running(w->fd, run_id);
 }
 
 static int gathered(struct wire *w, unsigned n, unsigned most)

@@ -13,6 +13,8 @@
 #ifndef PF_WORKER_WIRE_H
 #define PF_WORKER_WIRE_H
 
+#include <signal.h>
+
 #include "lib/buf.h"
 #include "proto/rpc.h"
 #include "proto/scan.h"
@@ -33,7 +35,8 @@ struct wire {
 	unsigned answers; /* in `out` since the last flush */
 	unsigned calls;	  /* likewise */
 	size_t whole;	  /* bytes of `out` that are whole messages */
-	uint32_t next_id; /* of the calls that the worker makes */
+	volatile sig_atomic_t writing; /* between two messages if not */
+	uint32_t next_id;	       /* of the calls that the worker makes */
 };
 
 int wire_init(struct wire *w, int fd) must_check;
@@ -69,8 +72,13 @@ static inline void wire_mark(struct wire *w)
  * message. ERR_CLOSED when nobody listens any more. */
 int wire_say(struct wire *w) must_check;
 
+/* Tell the broker which run is running, 0 for none: `running [id]`, unless that
+ * is writing. Async-signal-safe. */
+void wire_running(struct wire *w, uint32_t run_id);
+
 /* The process ends here and now: write the messages that are whole, so that
- * no other event pays for the one that ended it. Allocates nothing. */
-void wire_last_words(void *wire);
+ * no other event pays for the one that ended it, and then which run that was, 0
+ * when it is not sure. Allocates nothing. */
+void wire_last_words(struct wire *w, uint32_t run_id);
 
 #endif

@@ -76,7 +76,7 @@ class Asking:
 
     def step(self, n):
         for hook, _ in KINDS.values():
-            event = {"id": f"{hook}{n}", "req": {"path": "/"}}
+            event = {"id": f"{hook}{n}", "req": {"path": f"/{n}"}}
             self.waiting.add(self.client.send(hook, [event]))
         start = time.perf_counter()
         result = self.beside.call("close", [{"id": str(n)}])

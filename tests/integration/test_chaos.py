@@ -68,6 +68,30 @@ def test_the_verdict_on_poison_can_fail():
     assert judge(1, healthy={}) and judge(1, left={"crashed": 1})
 
 
+def test_the_same_poison_again_and_again():
+    """R5: quarantined."""
+    assert poison.run(seconds=3, seed=20261122, one_in=10, worker=LIMITED,
+                      same=3) == []
+
+
+def test_the_verdict_on_the_same_poison_can_fail():
+    """Negative control: three deaths in a minute, a healthy event that failed,
+    a death of nobody, a poison that kills no one."""
+    class Ended:
+        pass
+
+    def judge(deaths=3, times=(0, 1, 61), **codes):
+        Ended.killed = {0: list(times)}
+        Ended.codes = {"poison": {"memory": 3, "unavailable": 9},
+                       "healthy": {"ok": 1}, "left": {"ok": 1}, **codes}
+        return poison.judge_same([Ended], deaths, 1, lambda text: None)
+
+    assert not judge()
+    assert judge(times=(0, 1, 50)) and judge(times=(0,)) and judge(deaths=4)
+    assert judge(healthy={"ok": 1, "unavailable": 1})
+    assert judge(poison={"memory": 3, "crashed": 1})
+
+
 def test_endless_events_among_good_ones():
     """R4: good ones are answered, also when others loop around them."""
     assert timeouts.run(seconds=5, seed=20261122, one_in=10, limit=400) == []

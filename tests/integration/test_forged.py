@@ -28,6 +28,8 @@ LIES = {
     "question_out_of_turn": "w.send([0, 1, 'source.get', [1, 'x.lua']])",
     "two_questions_at_once": "[w.send([0, i, 'kv.list', [id, '']]) for i in (1, 2)]",
     "unknown_notification": "w.send([2, 'please', [id]])",
+    "a_stranger_runs": "w.send([2, 'running', [id + 1]])",
+    "running_is_none": "w.send([2, 'running', ['it']])",
     "ready_again": "w.send([2, 'ready', [{}]])",
     "no_messagepack": "w.raw(b'\\xc1')",
     "a_length_of_4_gib": "w.raw(b'\\x94\\x01\\x01\\xc0\\xc6\\xff\\xff\\xff\\xff')",

@@ -3,6 +3,7 @@
 event is answered exactly once with the right code, and the others go on.
 """
 
+import itertools
 import os
 import signal
 import time
@@ -21,7 +22,7 @@ RELEASE = Path(os.environ.get("PINFOLD_RELEASE",
 LIMITED = {"worker": str(RELEASE / "pinfold-worker")}
 ANSWER = 'mut.req.set_path("/" .. ctx.id)'
 BOMB = """
-if ctx.req.path == "bomb" then
+if ctx.req.path:sub(1, 4) == "bomb" then
   local t = {} for i = 1, 1e9 do t[i] = {i} end
 end
 """ + ANSWER
@@ -197,7 +198,7 @@ def test_poison_harms_itself_only(pinfold):
                      settings={"s": {"memory": "8MiB"}})
     client, control = broker.client(timeout=60), broker.control_client()
     poison = set(range(7, 200, 50))
-    sent = [client.send("before_request", event(i, "bomb" if i in poison
+    sent = [client.send("before_request", event(i, f"bomb{i}" if i in poison
                                                 else "/"))
             for i in range(200)]
     got = outcomes(client, sent)
@@ -222,7 +223,7 @@ def test_only_poison_opens_the_breaker_and_work_closes_it(pinfold):
         n += 1
         assert n < 50
         codes.append(outcome(client, client.send("before_request",
-                                                 event(n, "bomb"))))
+                                                 event(n, f"bomb{n}"))))
     assert codes == ["memory"] * 5 + ["unavailable"]
     shown = status(control, "s")
     assert shown["state"] == "broken" and not shown["workers"]
@@ -267,14 +268,14 @@ def test_twenty_crash_loops_are_bounded(pinfold):
     opened = set()
 
     def all_opened():
-        client.call("before_request", event("x"))
+        client.call("before_request", event("x", str(time.monotonic())))
         assert outcome(client, client.send("close", event("b"))) == "/fine"
         opened.update(name for name in crashing
                       if status(control, name)["state"] == "broken")
         return opened == set(crashing)
 
     until(all_opened, 60, "every breaker is open")
-    result = client.call("before_request", event("x"))
+    result = client.call("before_request", event("x", "last"))
     assert {e["script"]: e["code"] for e in result["errors"]}.keys() == \
         set(crashing)
     assert {e["code"] for e in result["errors"]} <= {"unavailable", "crashed"}
@@ -293,8 +294,9 @@ def test_a_script_that_is_mended_serves_again(pinfold):
     broker = pinfold({"worker": str(FAKE)},
                      {"s": {"before_request": LOOPS["at_first_event"]}})
     client, control = broker.client(), broker.control_client()
-    until(lambda: outcome(client, client.send("before_request", event(1)))
-          == "unavailable", 30)
+    numbers = itertools.count()
+    until(lambda: outcome(client, client.send("before_request", event(
+        1, f"{next(numbers)}"))) == "unavailable", 30)
     assert status(control, "s")["state"] == "broken"
     broker.write_script("s", "before_request", "def run(w, id, p): "
                         "w.answer(id, [['req.set_path', '/well']])")
@@ -369,7 +371,7 @@ def run(w, id, p):
     if how == "hold":
         held.append(id)
         return
-    if how == "die":
+    if how.startswith("die"):
         os._exit(9)
     if how == "effect then die":        # answered whole, then death
         w.answer(id, [["req.set_path", "/" + event["id"]]],
@@ -435,8 +437,8 @@ def test_what_was_answered_before_the_death_stands(pinfold):
 
 def test_two_workers_share_the_fate_of_neither(pinfold):
     broker, client = dying(pinfold, workers=2)
-    sent = [client.send("before_request", event(i, "die" if i in (3, 40, 41)
-                                                else "/"))
+    sent = [client.send("before_request", event(i, f"die{i}" if i in
+                                                (3, 40, 41) else "/"))
             for i in range(120)]
     got = outcomes(client, sent)
     crashed = [i for i, one in enumerate(got) if one == "crashed"]
@@ -461,7 +463,8 @@ def run(w, id, p):
     broker = pinfold({"worker": str(FAKE), "log": {"level": "error"}}, scripts,
                      {name: {"on_error": "skip"} for name in scripts})
     client = broker.client(timeout=60)
-    sent = [client.send("before_request", event(n)) for n in range(200)]
+    sent = [client.send("before_request", event(n, f"{n}"))
+            for n in range(200)]
     for n, msgid in enumerate(sent):
         result = client.wait(msgid, 60)
         dead = n % 40 if n % 40 < 8 else None
@@ -470,6 +473,136 @@ def run(w, id, p):
         assert [(e["script"], e["code"]) for e in result["errors"]] == \
             ([(f"s{dead}", "crashed")] if dead is not None else []), n
     assert not client.answers
+
+
+# --- events that kill again and again
+
+
+def ask(client, path, hook="before_request"):
+    return outcome(client, client.send(hook, event(path, path)))
+
+
+def deaths(broker, name="s"):
+    return broker.log().count(f"child worker ended script={name} ")
+
+
+QUARANTINED = r"quarantine script=s hook=before_request seconds=60: .* 2 workers"
+
+
+def test_the_same_poison_kills_two_workers(pinfold):
+    """R5: whoever sends it again and again, and whatever is asked beside."""
+    broker = pinfold(LIMITED, {"s": {"before_request": BOMB,
+                                     "before_response": BOMB},
+                               "other": {"after_request": BOMB}},
+                     settings={"s": {"memory": "8MiB"},
+                               "other": {"memory": "8MiB"}})
+    client, control = broker.client(timeout=60), broker.control_client()
+    for path in ("bomb", "bomb again"):         # each for its own
+        for i in range(20):
+            assert ask(client, path) == ("memory" if i < 2 else "unavailable")
+            assert ask(client, f"good{i}") == f"/good{i}"
+    assert deaths(broker) == 4
+    broker.wait_log(QUARANTINED)
+    assert broker.log().count("quarantine script=s") == 2
+    error = client.error("before_request", event(1, "bomb"))
+    assert error.message == \
+        "quarantined: it has ended 2 workers of this script"
+    assert status(control, "s")["errors"] == {"memory": 4, "unavailable": 37}
+    assert status(control, "s")["state"] == "ready"
+    # Another hook, another script: they know nothing of it.
+    assert ask(client, "bomb", "before_response") == "memory"
+    assert ask(client, "bomb", "after_request") == "memory"
+    assert deaths(broker, "other") == 1
+    # New workers of the same sources are no cure, a new generation may be.
+    control.call("script.restart", ["s"])
+    assert ask(client, "bomb") == "unavailable"
+    broker.write_script("s", "before_request", ANSWER)
+    control.call("reload")
+    assert ask(client, "bomb") == "/bomb"
+
+
+@pytest.mark.parametrize("workers, most", [(1, 2), (3, 4)])
+def test_poison_that_waits_is_kept_out_too(pinfold, workers, most):
+    """Twenty of it were on their way before the first had killed. Where there
+    are more workers, each may have begun one by then."""
+    broker = pinfold(LIMITED, {"s": {"before_request": BOMB}},
+                     settings={"s": {"memory": "8MiB", "workers": workers}})
+    client = broker.client(timeout=60)
+    sent = [(path, client.send("before_request", event(i, path)))
+            for i, path in enumerate(["bomb", "/", "/"] * 20)]
+    got = [(path, outcome(client, msgid)) for path, msgid in sent]
+    bombs = [code for path, code in got if path == "bomb"]
+    assert set(bombs) == {"memory", "unavailable"}
+    assert 2 <= deaths(broker) <= most
+    assert ask(client, "good") == "/good"
+    assert_silent(client)
+
+
+@pytest.mark.parametrize("how", [
+    "os._exit(9)", "os.kill(os.getpid(), 11)",
+    "w.send([2, 'running', [id]]); time.sleep(60)"],
+    ids=["exit", "signal", "timeout"])
+def test_who_kills_otherwise_is_known_as_well(pinfold, how):
+    script = f"""import os, time, msgpack
+def run(w, id, p):
+    path = msgpack.unpackb(p[1])["req"]["path"]
+    if path == "bomb":
+        {how}
+    w.answer(id, [["req.set_path", "/" + path]])"""
+    broker = pinfold({"worker": str(FAKE)}, {"s": {"before_request": script}},
+                     {"s": {"timeout": "100ms"}})
+    client = broker.client(timeout=60)
+    for i in range(6):
+        assert (ask(client, "bomb") == "unavailable") == (i > 1)
+        assert ask(client, "good") == "/good"
+    assert deaths(broker) == 2
+    broker.wait_log(QUARANTINED)
+
+
+@pytest.mark.parametrize("how", [
+    # It says that another one runs, or none, or nothing; or waits.
+    "w.send([2, 'running', [0]]); time.sleep(60)", "time.sleep(60)",
+    "os._exit(77)", "w.send([2, 'running', [0]]); os._exit(77)",
+    "w.send([0, 1, 'kv.get', [id, 'a']]); time.sleep(60)",
+    "w.send([2, 'running', [id + 1]])", "w.raw(b'\\xc1')"])
+def test_who_is_not_sure_to_have_killed_is_not_kept_out(pinfold, how):
+    script = f"""import os, time
+def run(w, id, p):
+    {how}"""
+    broker = pinfold({"worker": str(FAKE)}, {"s": {"before_request": script}},
+                     {"s": {"timeout": "100ms"}})
+    client = broker.client(timeout=60)
+    got = [ask(client, "bomb") for _ in range(4)]
+    assert not set(got) & {"unavailable"} and deaths(broker) == 4
+    assert "quarantine" not in broker.log()
+
+
+def test_who_fails_softly_is_not_kept_out(pinfold):
+    """Late and stopped, or with an error: nobody has died of it."""
+    script = """if ctx.req.path == "loop" then while true do end end
+        error("no")"""
+    broker = pinfold(scripts={"s": {"before_request": script}},
+                     settings={"s": {"timeout": "60ms"}})
+    client = broker.client(timeout=60)
+    assert [ask(client, "loop") for _ in range(4)] == ["timeout"] * 4
+    assert [ask(client, "/") for _ in range(4)] == ["script_error"] * 4
+    assert deaths(broker) == 0 and "quarantine" not in broker.log()
+
+
+def test_who_is_killed_from_outside_is_not_kept_out(pinfold):
+    """Restarts and kill -9, while it runs."""
+    broker = pinfold({"worker": str(FAKE)}, {"s": {"before_request": DIES}})
+    client, control = broker.client(timeout=60), broker.control_client()
+    for i in range(4):
+        until(lambda: status(control, "s")["state"] == "ready")
+        held = client.send("before_request", event(i, "hold"))
+        until(lambda: control.call("status")["running"] == 1)
+        if i % 2:
+            control.call("script.restart", ["s"])
+        else:
+            os.kill(status(control, "s")["workers"][0]["pid"], signal.SIGKILL)
+        assert outcome(client, held) == "crashed"
+    assert "quarantine" not in broker.log()
 
 
 # --- waiting too long
@@ -493,7 +626,7 @@ def test_what_waited_too_long_is_overloaded_what_ran_is_late(pinfold):
 def test_a_memory_death_takes_no_finished_answer_with_it(pinfold):
     """Answers that were ready but not yet written leave with the worker."""
     script = """
-        if ctx.req.path == "/bomb" then
+        if ctx.req.path:sub(1, 5) == "/bomb" then
             local t = {}
             for i = 1, 1e9 do t[i] = {i} end
         end
@@ -501,15 +634,14 @@ def test_a_memory_death_takes_no_finished_answer_with_it(pinfold):
     broker = pinfold(LIMITED, {"s": {"before_request": script}},
                      {"s": {"memory": "16MiB"}})
     client = broker.client()
-    paths = [f"/{i}" for i in range(10)] + ["/bomb"] + \
-        [f"/{i}" for i in range(10, 20)]
-    batch = b"".join(
-        pack([0, i, "before_request", [{"id": path, "req": {"path": path}}]])
-        for i, path in enumerate(paths, 100))
-    for _ in range(5):
-        client.send_raw(batch)
+    for n in range(5):
+        paths = [f"/{i}" for i in range(10)] + [f"/bomb{n}"] + \
+            [f"/{i}" for i in range(10, 20)]
+        client.send_raw(b"".join(
+            pack([0, i, "before_request", [{"id": path, "req": {"path": path}}]])
+            for i, path in enumerate(paths, 100)))
         for i, path in enumerate(paths, 100):
-            if path == "/bomb":
+            if path == f"/bomb{n}":
                 with pytest.raises(RpcError) as caught:
                     client.wait(i)
                 assert caught.value.code == "memory"

@@ -3,11 +3,15 @@
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
 from lib.fake_broker import HOOKS, Refuse, RunError, WorkerProcess, pack, sequence
 
+RELEASE = Path(os.environ.get("PINFOLD_RELEASE",
+                              Path(__file__).resolve().parents[2] / "build"))
 EVENT = {
     "id": "7", "session_id": "s", "is_finished": False,
     "req": {
@@ -480,6 +484,60 @@ def test_garbage_is_collected_between_and_within_runs():
     with worker(source, settings={"memory": 16 << 20}) as w:
         for _ in range(20):
             w.run("before_request")
+
+
+# --- which run is running ---
+
+
+def last_words(source, lanes, *paths):
+    """Events until the end; what the worker says at last, and which id the
+    first of them had."""
+    w = worker(source, settings={"concurrency": lanes, "memory": 8 << 20})
+    with w:
+        w.on["kv.get"] = lambda _: None
+        ids = [w.begin("before_request", {"id": path, "req": {"path": path}})
+               for path in paths]
+        with pytest.raises((EOFError, ConnectionResetError)):
+            w.wait(12345)
+    assert w.status == 77
+    return w.running, ids
+
+
+FILL = """local path = ctx.req.path
+if path == "good" then return end
+if path == "wait" then
+  local t = {} for i = 1, 60000 do t[i] = {} end kv.get("a") return #t
+end
+if path == "little" then kv.get("a") end
+local t = {} for i = 1, 1e9 do t[i] = {i} end"""
+
+
+def test_it_names_the_run_that_filled_its_memory(monkeypatch):
+    monkeypatch.setenv("PINFOLD_BUILD", str(RELEASE))
+    for lanes in (1, 4):
+        running, ids = last_words(FILL, lanes, "good", "bomb", "good")
+        assert running == [ids[1]]
+        running, ids = last_words(FILL, lanes, "little")
+        assert running == [ids[0]]
+
+
+def test_it_names_none_when_it_is_not_sure(monkeypatch):
+    """One that waits has most of the memory, which another one then fills."""
+    monkeypatch.setenv("PINFOLD_BUILD", str(RELEASE))
+    running, _ = last_words(FILL, 4, "wait", "bomb")
+    assert running == [0]
+
+
+def test_it_names_the_run_that_is_late():
+    with worker("kv.get('a') while true do end",
+                settings={"timeout_ms": 50}) as w:
+        late = w.begin("before_request", EVENT)
+        w.step()                # it has begun, and asked
+        time.sleep(0.06)
+        w.process.send_signal(signal.SIGUSR1)
+        with pytest.raises(RunError) as e:
+            w.end(late)
+        assert e.value.code == "timeout" and w.running == [late]
 
 
 # --- environments ---

@@ -72,6 +72,7 @@ class WorkerProcess:
         self.blobs = {}
         self.on = {}
         self.calls, self.logs, self.answers = [], [], {}
+        self.running = []
         self.ready = None
         self.next_id = 1
         self.options = options
@@ -132,6 +133,8 @@ class WorkerProcess:
             self.answers[message[1]] = message[2:]
         elif message[0] == 2 and message[1] == "log":
             self.logs.append(message[2])
+        elif message[0] == 2 and message[1] == "running":
+            self.running.append(message[2][0])
         elif message[0] == 2 and message[1] == "ready":
             self.ready = message[2][0]
         elif message[0] == 0:

@@ -133,6 +133,29 @@ Test(wire, answers_are_gathered)
 	close(peer);
 }
 
+/* What is whole, and then who it was; not the half of a message between. */
+Test(wire, last_words)
+{
+	static const uint8_t want[] =
+		"\xc0\x93\x02\xa7running\x91\xce\0\x12\xd6\x87";
+	struct wire w = open_wire();
+	uint8_t got[64];
+	struct rpc msg;
+
+	pack_nil(&w.out);
+	wire_mark(&w);
+	pack_array(&w.out, 4);
+	wire_last_words(&w, 1234567);
+	wire_running(&w, 1); /* too late */
+	cr_assert_eq(recv(peer, got, sizeof(got), MSG_DONTWAIT),
+		     sizeof(want) - 1);
+	cr_assert_arr_eq(got, want, sizeof(want) - 1);
+	cr_assert_eq(rpc_decode(slice_of(got + 1, sizeof(want) - 2), &msg), OK);
+	cr_assert(slice_is(msg.method, "running") && msg.nparams == 1);
+	wire_fini(&w);
+	close(peer);
+}
+
 Test(wire, the_end)
 {
 	struct wire w = open_wire();
