@@ -479,8 +479,10 @@ void child_kill(struct child *c, const char *cause)
 		c->cause = cause;
 	c->state = CHILD_DYING;
 	wheel_stop(&c->timer);
-	if (!c->reaped)
-		kill(c->pid, SIGKILL);
+	if (c->reaped)
+		return;
+	child_watch_release(c);
+	kill(c->pid, SIGKILL);
 }
 
 void child_reap(struct child *c)

@@ -32,6 +32,13 @@ static bool computes_long(const struct child *c)
 	return false;
 }
 
+void child_watch_release(struct child *c)
+{
+	if (c->confined)
+		affinity_release(c->pid, &c->processors);
+	c->confined = false;
+}
+
 static void on_watch(struct wheel_timer *t)
 {
 	struct child *c = container_of(t, struct child, watch);
@@ -46,8 +53,7 @@ static void on_watch(struct wheel_timer *t)
 		c->confined =
 			affinity_confine(c->affinity, c->pid, &c->processors);
 	} else if (c->confined && !computes_long(c)) {
-		affinity_release(c->pid, &c->processors);
-		c->confined = false;
+		child_watch_release(c);
 	}
 	if (c->nsent > 0 || loading || c->confined)
 		wheel_start(c->link.wheel, t, WATCH_MS);

@@ -21,4 +21,8 @@ void child_watch_init(struct child *c); /* `watch` is stopped by the owner */
 /* It was given something to do. */
 void child_watch(struct child *c);
 
+/* It is about to be killed: it can end wherever there is room, and need not
+ * wait for others that compute. */
+void child_watch_release(struct child *c);
+
 #endif
