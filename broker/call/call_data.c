@@ -27,6 +27,28 @@ static bool allowed(struct question *q, struct slice name)
 	return false;
 }
 
+/* A question of nothing but a name. */
+static int
+ask(struct question *q,
+    int (*start)(struct data *d, struct slice name,
+		 void (*cb)(void *arg, int status, const struct data_result *r),
+		 void *arg),
+    void (*cb)(void *arg, int status, const struct data_result *r))
+{
+	struct slice name = cursor_text(&q->args);
+	struct later *l;
+	int r;
+
+	if (q->args.error)
+		return ERR_FORMAT;
+	if (!allowed(q, name) || !(l = later_new(q)))
+		return OK;
+	r = start(q->house->data, name, cb, l);
+	if (r < 0)
+		cb(l, r, NULL);
+	return OK;
+}
+
 static void on_exists(void *arg, int status, const struct data_result *r)
 {
 	struct later *l = arg;
@@ -41,18 +63,7 @@ static void on_exists(void *arg, int status, const struct data_result *r)
 
 int call_data_exists(struct question *q)
 {
-	struct slice name = cursor_text(&q->args);
-	struct later *l;
-	int r;
-
-	if (q->args.error)
-		return ERR_FORMAT;
-	if (!allowed(q, name) || !(l = later_new(q)))
-		return OK;
-	r = data_exists(q->house->data, name, on_exists, l);
-	if (r < 0)
-		on_exists(l, r, NULL);
-	return OK;
+	return ask(q, data_exists, on_exists);
 }
 
 static void on_read(void *arg, int status, const struct data_result *r)
@@ -107,16 +118,5 @@ static void on_list(void *arg, int status, const struct data_result *r)
 
 int call_data_list(struct question *q)
 {
-	struct slice path = cursor_text(&q->args);
-	struct later *l;
-	int r;
-
-	if (q->args.error)
-		return ERR_FORMAT;
-	if (!allowed(q, path) || !(l = later_new(q)))
-		return OK;
-	r = data_list(q->house->data, path, on_list, l);
-	if (r < 0)
-		on_list(l, r, NULL);
-	return OK;
+	return ask(q, data_list, on_list);
 }
