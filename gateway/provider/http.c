@@ -189,7 +189,9 @@ static void set_method(CURL *h, const char *op, const struct request *q)
 
 static void set_rules(CURL *h, const struct settings *s, const struct job *job)
 {
-	long left = net_left_ms(job->deadline_ms);
+	/* Where a second ends in between, libcurl counts up to a millisecond
+	 * too much; it must not end a call before we call it late. */
+	long left = net_left_ms(job->deadline_ms) + 1L;
 
 	curl_easy_reset(h); /* its connections stay */
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
@@ -198,7 +200,7 @@ static void set_rules(CURL *h, const struct settings *s, const struct job *job)
 	curl_easy_setopt(h, CURLOPT_PROXY, "");
 	curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(h, CURLOPT_MAXCONNECTS, (long)KEEP_CONNECTIONS);
-	curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, left > 0 ? left : 1L);
+	curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, left);
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 2L);

@@ -187,10 +187,15 @@ class GatewayProcess:
         return self.wait(self.send(provider, op, args, pool, timeout, grants),
                          timeout + TIMEOUT, raw)
 
-    def error(self, *args, **kwargs):
+    def error(self, *args, timeout=5.0, **kwargs):
         """The GatewayError that this call must end with."""
+        return self.wait_error(self.send(*args, timeout=timeout, **kwargs),
+                               timeout + TIMEOUT)
+
+    def wait_error(self, msgid, timeout=TIMEOUT):
+        """The GatewayError that a call of `send` must end with."""
         try:
-            result = self.call(*args, **kwargs)
+            result = self.wait(msgid, timeout)
         except GatewayError as error:
             return error
         raise AssertionError(f"it was answered: {result!r}")
