@@ -17,14 +17,13 @@ what the clients sent and received:
 Printed: when a lone endless event is answered, in milliseconds past its time
 limit; wrong is one later than its grace by more than --most, if that is not 0.
 And the p99.9 of the other script's events beside all this, as a multiple of
-that alone, as a process of its own sees it: not one that shares an interpreter
-with the clients above.
+that alone. Both as processes of their own see it: not ones that share an
+interpreter with the clients of the load.
 """
 
 import multiprocessing
 import random
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -75,64 +74,69 @@ class Mixed(Load):
             self.wrong.append(f"{n} got {result['ops']!r}")
 
 
-class Lone(threading.Thread):
-    """Endless events one after the other, a good one behind each."""
-
-    def __init__(self, broker, dice):
-        super().__init__(daemon=True)
-        self.client, self.dice = broker.client(timeout=60), dice
-        self.halt, self.took, self.wrong = threading.Event(), [], []
-
-    def ask(self, method, body):
-        try:
-            result = self.client.call("connect", [
-                {"id": "1", "req": {"method": method, "path": "/1",
-                                    "body": body}}])
-        except RpcError as error:
-            return error.code
-        return code_of(None, result)
-
-    def run(self):
-        while not self.halt.is_set():
-            text = self.dice.choice(ENDLESS)
-            start = time.monotonic()
-            code = self.ask("ENDLESS", text.encode())
-            if code == "timeout":
-                self.took.append(time.monotonic() - start)
-            elif code not in FORESEEN:
-                self.wrong.append(f"{text} ended with {code}")
-            code = self.ask("GET", b"")
-            if code != "ok":
-                self.wrong.append(f"a good event behind {text}: {code}")
+def ask(client, hook, method=None, body=None):
+    """The code of one event's answer."""
+    request = {"path": "/1"}
+    if method:
+        request |= {"method": method, "body": body}
+    try:
+        result = client.call(hook, [{"id": "1", "req": request}])
+    except RpcError as error:
+        return error.code
+    if result["ops"] != wanted("/1") and not result["errors"]:
+        return f"ops {result['ops']!r}"
+    return code_of(None, result)
 
 
-def ask(broker, seconds, answer):
+def lone(broker, end, dice):
+    """Endless events one after the other, a good one behind each: the seconds
+    that each took, and what was wrong."""
     client, took, wrong = broker.client(timeout=60), [], []
-    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        text = dice.choice(ENDLESS)
+        start = time.monotonic()
+        code = ask(client, "connect", "ENDLESS", text.encode())
+        if code == "timeout":
+            took.append(time.monotonic() - start)
+        elif code not in FORESEEN:
+            wrong.append(f"{text} ended with {code}")
+        code = ask(client, "connect", "GET", b"")
+        if code != "ok":
+            wrong.append(f"a good event behind {text}: {code}")
+    return took, wrong
+
+
+def beside(broker, end):
+    """The same of a script that nobody harms."""
+    client, took, wrong = broker.client(timeout=60), [], []
     while time.monotonic() < end:
         start = time.perf_counter()
-        result = client.call("close", [{"id": "1", "req": {"path": "/b"}}])
+        code = ask(client, "close")
         took.append(time.perf_counter() - start)
-        if result["errors"] or result["ops"] != wanted("/b"):
-            wrong.append(f"the script beside answered {result}")
-    answer.send((sorted(took), wrong[:20]))
+        if code != "ok":
+            wrong.append(f"the script beside: {code}")
+    return took, wrong
 
 
-def beside(broker, seconds, wrong):
-    """Seconds of each event of the script that nobody harms, sorted."""
-    context = multiprocessing.get_context("fork")
-    told, answer = context.Pipe()
-    process = context.Process(target=ask, args=(broker, seconds, answer),
-                              daemon=True)
-    process.start()
-    answer.close()      # so that its death is the end of this
-    try:
-        took, found = told.recv()
-    finally:
-        process.kill()
-        process.join(30)
-    wrong += found
-    return took
+class Process:
+    """One of these in a process of its own, for some seconds."""
+
+    def __init__(self, see, broker, seconds, *args):
+        context = multiprocessing.get_context("fork")
+        end = time.monotonic() + seconds
+        self._told, answer = context.Pipe(False)
+        self._process = context.Process(
+            target=lambda: answer.send(see(broker, end, *args)), daemon=True)
+        self._process.start()
+        answer.close()      # so that its death is the end of this
+
+    def result(self, wrong):
+        """Its seconds, sorted; at most 20 of its wrongs are added to `wrong`."""
+        took, found = self._told.recv()
+        self._process.kill()
+        self._process.join(30)
+        wrong += found[:20]
+        return sorted(took)
 
 
 def judge(loads, out=print, stood_still=0):
@@ -160,13 +164,13 @@ def grace_of(limit):
 
 
 def after_grace(took, limit):
-    """How many lone events were."""
+    """How many lone events were that late."""
     return sum(seconds * 1e3 > limit + grace_of(limit) for seconds in took)
 
 
 def lateness(took, limit, most, out):
     """Of lone events; `limit` in milliseconds."""
-    late, grace = sorted(seconds * 1e3 - limit for seconds in took), grace_of(limit)
+    late, grace = [seconds * 1e3 - limit for seconds in took], grace_of(limit)
     out(f"{len(late)} lone ones, told {share(late, 0.5):.1f} ms (p50), "
         f"{share(late, 0.99):.1f} ms (p99), {late[-1]:.1f} ms (at most) after "
         f"their {limit} ms; {after_grace(took, limit)} after the grace of "
@@ -184,18 +188,17 @@ def run(seconds, seed, one_in=20, limit=200, most=0.0, out=print):
     dice, wrong = random.Random(seed), []
     with Pinfold({"log": {"level": "error"}, "hook_timeout": "60s"}, scripts,
                  {"mixed": {**own, "workers": 2}, "lone": own}) as broker:
-        alone = beside(broker, seconds / 10, wrong)
+        alone = Process(beside, broker, seconds / 10).result(wrong)
         loads = [Mixed(broker, f"c{i}", dice, one_in)
                  for i in range(CONNECTIONS)]
-        lone = Lone(broker, dice)
-        for load in [*loads, lone]:
+        lone_ones = Process(lone, broker, seconds, dice)
+        left = Process(beside, broker, seconds)
+        for load in loads:
             load.start()
-        crowded = beside(broker, seconds, wrong)
-        lone.halt.set()
+        crowded, took = left.result(wrong), lone_ones.result(wrong)
         wrong += finish(loads)
-        lone.join(60)
-        wrong += judge(loads, out, after_grace(lone.took, limit))
-        wrong += lone.wrong + lateness(lone.took, limit, most, out)
+        wrong += judge(loads, out, after_grace(took, limit))
+        wrong += lateness(took, limit, most, out)
         out(f"the script beside: {len(crowded)} events, p99.9 "
             f"x{share(crowded, 0.999) / share(alone, 0.999):.2f}, p50 "
             f"x{share(crowded, 0.5) / share(alone, 0.5):.2f}; {busy()}")
