@@ -17,6 +17,8 @@
 
 #define TTL_FOREVER_MS (100ull * 365 * 86400 * 1000)
 
+enum { SUM = 24 }; /* room for an integer as text */
+
 static uint64_t wall_ms(void)
 {
 	struct timespec ts;
@@ -177,6 +179,7 @@ struct call {
 	} cb;
 	void *arg;
 	int64_t by, sum;
+	struct store_follower written;
 	struct kv_cas c;
 	struct slice old, value;
 	struct buf bytes;
@@ -326,20 +329,53 @@ static void on_incr_written(void *arg, int status)
 	call_free(c);
 }
 
+/* Sets c->sum; `text` is that, NUL-terminated. Its length, or an error. */
+static int add(struct call *c, struct slice value, char text[SUM])
+{
+	int64_t old = 0;
+	int r;
+
+	if (value.p && (r = parse(value, &old)) < 0)
+		return r;
+	if (__builtin_add_overflow(old, c->by, &c->sum))
+		return ERR_RANGE;
+	return snprintf(text, SUM, "%" PRId64, c->sum);
+}
+
+/*
+ * A counter that all events increment: those of a turn are one write. False
+ * where that cannot be, whatever the reason.
+ */
+static bool incr_gathering(struct call *c, const struct kv_key *key)
+{
+	struct store_batch *b;
+	struct slice value;
+	uint64_t expiry;
+	uint8_t *record;
+	char text[SUM];
+	size_t n;
+
+	b = store_gathering(c->kv->store, kv_key_slice(key), &record, &n);
+	if (!b || kv_record(c->kv, slice_of(record, n), &expiry, &value) < 0 ||
+	    add(c, value, text) != (int)value.n)
+		return false;
+	memcpy(record + n - value.n, text, value.n);
+	c->written.cb = on_incr_written;
+	c->written.arg = c;
+	store_follow(b, &c->written);
+	return true;
+}
+
 /* `found` tells about value: OK or ERR_ABSENT. The callback comes if OK. */
 static int incr_now(struct call *c, int found, uint64_t expiry,
 		    struct slice value)
 {
 	struct store_batch *b;
-	int64_t old = 0;
-	char text[24];
-	int n, r;
+	char text[SUM];
+	int n = add(c, found == OK ? value : (struct slice){0}, text);
 
-	if (found == OK && (r = parse(value, &old)) < 0)
-		return r;
-	if (__builtin_add_overflow(old, c->by, &c->sum))
-		return ERR_RANGE;
-	n = snprintf(text, sizeof(text), "%" PRId64, c->sum);
+	if (n < 0)
+		return n;
 	b = store_batch_new();
 	if (b)
 		add_record(c->kv, b, buf_slice(&c->bytes),
@@ -378,16 +414,17 @@ int kv_incr(struct kv *kv, struct slice key, int64_t by,
 		return ERR_NOMEM;
 	c->cb.incr = cb;
 	c->by = by;
+	kv_data_key(kv, key, &k);
+	if (incr_gathering(c, &k))
+		return OK;
 	buf_add_slice(&c->bytes, key);
 	r = buf_error(&c->bytes);
 	if (r == OK)
 		r = try_record(kv, key, &record, &expiry, &value);
-	if (r == ERR_AGAIN) {
-		kv_data_key(kv, key, &k);
+	if (r == ERR_AGAIN)
 		r = store_get(kv->store, kv_key_slice(&k), on_incr_read, c);
-	} else if (r == OK || r == ERR_ABSENT) {
+	else if (r == OK || r == ERR_ABSENT)
 		r = incr_now(c, r, expiry, value);
-	}
 	buf_fini(&record);
 	return begun(c, r);
 }

@@ -65,6 +65,21 @@ static void group_take(struct store *s, struct group *g, struct list *over)
 	group_init(g);
 }
 
+/* Takes the batch. */
+static void tell(struct store_batch *b, int status)
+{
+	struct list *node;
+
+	b->cb(b->arg, status);
+	while ((node = list_pop(&b->followers))) {
+		struct store_follower *f =
+			container_of(node, struct store_follower, node);
+
+		f->cb(f->arg, status);
+	}
+	store_batch_free(b);
+}
+
 static void maybe_stop(struct store *s);
 static void on_turn(uv_prepare_t *turn);
 
@@ -150,8 +165,7 @@ static void on_group(struct store *s, struct group *g)
 
 		s->status.batches++;
 		s->status.failed += status < 0;
-		b->cb(b->arg, status);
-		store_batch_free(b);
+		tell(b, status);
 	}
 	want_turn(s);
 	maybe_stop(s);
@@ -258,6 +272,23 @@ int store_apply(struct store *s, struct store_batch *b,
 		s->growth[i] += growth_of(b, i);
 	want_turn(s);
 	return OK;
+}
+
+struct store_batch *store_gathering(struct store *s, struct slice key,
+				    uint8_t **value, size_t *n)
+{
+	struct store_op *op = map_get(&s->overlay, key);
+
+	if (!op || op->del || op->group != s->open || s->closing)
+		return NULL;
+	*value = (uint8_t *)op->value.p;
+	*n = op->value.n;
+	return op->batch;
+}
+
+void store_follow(struct store_batch *b, struct store_follower *f)
+{
+	list_push(&b->followers, &f->node);
 }
 
 static void defaults(struct store_options *o)

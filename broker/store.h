@@ -31,6 +31,7 @@
 
 #include "lib/buf.h"
 #include "lib/err.h"
+#include "lib/list.h"
 #include "lib/slice.h"
 
 enum {
@@ -175,6 +176,24 @@ bool store_batch_empty(const struct store_batch *b);
  */
 int store_apply(struct store *s, struct store_batch *b,
 		void (*cb)(void *arg, int status), void *arg) must_check;
+
+/*
+ * The batch that has set the newest value of `key`, if its group still gathers;
+ * else NULL. The value's bytes may be changed in place until the caller
+ * returns to the loop, and the batch's fate decides about that too: follow it.
+ */
+struct store_batch *store_gathering(struct store *s, struct slice key,
+				    uint8_t **value, size_t *n);
+
+/* The caller's memory until cb. */
+struct store_follower {
+	struct list node;
+	void (*cb)(void *arg, int status);
+	void *arg;
+};
+
+/* A callback as that of store_apply(), right behind the batch's own. */
+void store_follow(struct store_batch *b, struct store_follower *f);
 
 /*
  * A consistent copy of everything into `dir`, which must not exist yet.

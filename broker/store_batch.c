@@ -14,6 +14,7 @@ struct store_batch *store_batch_new(void)
 	if (!b)
 		return NULL;
 	list_init(&b->node);
+	list_init(&b->followers);
 	b->op = b->few;
 	b->cap = STORE_BATCH_FEW;
 	return b;
@@ -128,6 +129,7 @@ void store_batch_seal(struct store_batch *b, struct group *group)
 		op->value =
 			slice_of(b->bytes.p + op->at + op->key_n, op->value_n);
 		op->group = group;
+		op->batch = b;
 	}
 }
 

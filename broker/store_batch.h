@@ -17,7 +17,8 @@ struct group;
 struct store_op {
 	struct slice key, value; /* set by store_batch_seal() */
 	struct group *group;	 /* the group that it was applied in */
-	size_t at;		 /* offset of key, then value, in bytes */
+	struct store_batch *batch;
+	size_t at; /* offset of key, then value, in bytes */
 	size_t key_n, value_n;
 	uint8_t account;
 	bool del;
@@ -29,6 +30,7 @@ enum { STORE_BATCH_FEW = 4 };
 
 struct store_batch {
 	struct list node; /* in its group */
+	struct list followers;
 	struct buf bytes;
 	struct store_op *op;
 	size_t n, cap;

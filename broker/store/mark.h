@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { MARK_BOOT = 36, MARK_NAME = 20 };
+enum { MARK_BOOT = 36, MARK_NAME = 20, MARK_LOOK_MS = 20 };
 
 enum mark_kind {
 	MARK_WRITTEN = 'w', /* holds in this boot */
@@ -32,6 +32,9 @@ struct mark {
 	char boot[MARK_BOOT + 1]; /* of now */
 	char manifest[MARK_NAME + 1];
 	uint64_t writes, size; /* at least; 0: nothing is known */
+	volatile char *line;   /* the file's, mapped; or NULL */
+	uint64_t looked_ms;    /* at the MANIFEST */
+	char kind;	       /* what the line says */
 };
 
 /* Read what is there, and be ready to write. A file that cannot be opened, or
@@ -45,8 +48,9 @@ bool mark_manifest_whole(const struct mark *m, const char *db);
 /* The database is open: watch its MANIFEST. */
 void mark_watch(struct mark *m, const char *db);
 
-/* Writes up to that number are acknowledged from now on. One short write into
- * the page cache, over what was there. */
+/* Writes up to that number are acknowledged from now on. A store or two into
+ * the page cache, over what was there; the MANIFEST's size follows within
+ * MARK_LOOK_MS of writing. */
 void mark_put(struct mark *m, uint64_t writes, enum mark_kind kind);
 
 void mark_close(struct mark *m);

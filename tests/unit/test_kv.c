@@ -265,6 +265,62 @@ Test(kv, incr_is_exact_under_concurrency)
 	}
 }
 
+/* What increments of one turn fold into, and what they do not. */
+Test(kv, increments_of_a_turn_are_one_batch)
+{
+	each_kind(o)
+	{
+		struct answer a[7] = {0};
+		struct store_status before, after;
+		struct buf now = {0};
+		struct kv_room k;
+
+		kv_room_open(&k, &o);
+		set(&k, "n", "7", 5000);
+		set(&k, "zeros", "007", 0);
+		store_status(k.r.store, &before);
+		for (int i = 0; i < 5; i++) /* 8, 9; and 10, 11, 12 */
+			cr_assert_eq(kv_incr(k.kv, s("n"), 1, on_number, &a[i]),
+				     OK);
+		if (!o.cold) {
+			cr_assert_eq(kv_try_get(k.kv, s("n"), &now), OK);
+			cr_assert(slice_is(buf_slice(&now), "12"));
+		}
+		for (int i = 5; i < 7; i++)
+			cr_assert_eq(
+				kv_incr(k.kv, s("zeros"), 93, on_number, &a[i]),
+				OK);
+		room_wait(&k.r, a[4].calls && a[6].calls);
+		for (int i = 0; i < 5; i++)
+			cr_assert(a[i].status == OK && a[i].number == 8 + i);
+		cr_assert(a[5].number == 100 && a[6].number == 193);
+		store_status(k.r.store, &after);
+		cr_assert_eq(after.batches - before.batches, o.cold ? 7 : 3);
+		cr_assert(holds(&k, "n", "12") && holds(&k, "zeros", "193"));
+		clock_ms += 5001; /* the ttl stays */
+		cr_assert(holds(&k, "n", NULL));
+		buf_fini(&now);
+		kv_room_close(&k);
+	}
+}
+
+Test(kv, increments_fail_with_the_batch_that_they_follow)
+{
+	struct store_options o = {.kind = STORE_MEM, .fail_write = 3};
+	struct answer a[3] = {0};
+	struct kv_room k;
+
+	kv_room_open(&k, &o);
+	set(&k, "n", "41", 0);
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(kv_incr(k.kv, s("n"), 1, on_number, &a[i]), OK);
+	room_wait(&k.r, a[2].calls);
+	for (int i = 0; i < 3; i++)
+		cr_assert(a[i].calls == 1 && a[i].status == ERR_IO);
+	cr_assert(holds(&k, "n", "41"));
+	kv_room_close(&k);
+}
+
 Test(kv, cas)
 {
 	each_kind(o)
