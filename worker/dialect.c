@@ -19,6 +19,13 @@ void dialect_look(void *arg)
 		l->host->gone(l->host->arg);
 }
 
+void dialect_collect(void *arg)
+{
+	struct lane *l = arg;
+
+	l->host->collect(l->host->arg);
+}
+
 bool dialect_source(void *arg, struct slice module, struct slice *text,
 		    const char **chunkname)
 {

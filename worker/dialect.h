@@ -46,12 +46,13 @@ struct dialect_ops {
 
 extern const struct dialect_ops dialect_http, dialect_mqtt;
 
-/* vm_ops of both: print(), require(), and what is done while a run takes long:
- * what others were answered leaves. */
+/* vm_ops of both: print(), require(), what is done while a run takes long
+ * (what others were answered leaves), and when memory is short. */
 void dialect_print(void *arg, struct slice line);
 bool dialect_source(void *arg, struct slice module, struct slice *text,
 		    const char **chunkname);
 void dialect_look(void *arg);
+void dialect_collect(void *arg);
 
 /* Compile a file for good: its reference, or ERR_FORMAT. No file: LUA_NOREF. */
 int dialect_compile(struct lane *l, const struct source_file *f,

@@ -20,6 +20,7 @@ static const struct vm_ops vm_ops = {
 	.print = dialect_print,
 	.source = dialect_source,
 	.look = dialect_look,
+	.collect = dialect_collect,
 };
 
 /* --- a lane --- */

@@ -114,12 +114,14 @@ void lane_fini(struct lane *l)
 	*l = (struct lane){0};
 }
 
-void lane_rest(struct lane *l)
+bool lane_due(const struct lane *l)
 {
-	int now = lua_gc(l->vm.L, LUA_GCCOUNT);
+	return l->vm.collect ||
+	       lua_gc(l->vm.L, LUA_GCCOUNT) - l->used_kb >= l->garbage_kb;
+}
 
-	if (now - l->used_kb < l->garbage_kb && !l->vm.collect)
-		return;
+void lane_collect(struct lane *l)
+{
 	lua_gc(l->vm.L, LUA_GCCOLLECT);
 	l->vm.collect = false;
 	l->used_kb = lua_gc(l->vm.L, LUA_GCCOUNT);

@@ -41,6 +41,8 @@ struct lane_host {
 	/* Block until `l` is READY, keeping whatever else arrives for later.
 	 * Does not return when the broker is gone. */
 	void (*wait)(void *arg, struct lane *l);
+	/* Collect the garbage of all lanes that are not running. */
+	void (*collect)(void *arg);
 	/* The broker is gone: does not return. */
 	void (*gone)(void *arg);
 	void *arg;
@@ -170,7 +172,9 @@ void lane_check(lua_State *L, const struct answer *a);
 /* Raise the error of a full effect set (code of effects.h), or return. */
 void lane_check_effect(lua_State *L, int code);
 
-/* Collect garbage when enough has gathered; between runs only. */
-void lane_rest(struct lane *l);
+/* Has enough garbage gathered? Then lane_collect() before the next run, or
+ * sooner where there is time; never while this lane runs. */
+bool lane_due(const struct lane *l);
+void lane_collect(struct lane *l);
 
 #endif

@@ -79,7 +79,22 @@ static struct lane *free_lane(struct sched *s)
 /* All lanes that have nothing to do collect what they have let go of. */
 static void rest(struct sched *s)
 {
-	list_each(node, next, &s->free) lane_rest(lane_at(node));
+	list_each(node, next, &s->free) if (lane_due(lane_at(node)))
+		lane_collect(lane_at(node));
+}
+
+static void collect(struct list *lanes)
+{
+	list_each(node, next, lanes) lane_collect(lane_at(node));
+}
+
+static void on_collect(void *arg)
+{
+	struct sched *s = arg;
+
+	collect(&s->free);
+	collect(&s->waiting);
+	collect(&s->ready);
 }
 
 /* A lane came back: it waits, or its run is over and answered. */
@@ -109,6 +124,10 @@ static void put_lane(struct sched *s, struct lane *l)
 static void begin(struct sched *s, struct lane *l, uint32_t id,
 		  struct slice params)
 {
+	if (lane_due(l)) { /* with always more to do, no lane rests */
+		sched_check(wire_flush(&s->wire));
+		lane_collect(l);
+	}
 	s->running = l;
 	s->run_id = id;
 	sched_check(lane_begin(l, id, params));
@@ -272,6 +291,7 @@ int sched_init(struct sched *s, int fd)
 		.wire = &s->wire,
 		.script = &s->script,
 		.wait = on_wait,
+		.collect = on_collect,
 		.gone = on_gone,
 		.arg = s,
 	};

@@ -123,8 +123,12 @@ void vm_poll(lua_State *L)
 
 void vm_collect(lua_State *L)
 {
-	vm_of(L)->collect = false;
+	struct vm *vm = vm_of(L);
+
+	vm->collect = false;
 	lua_gc(L, LUA_GCCOLLECT);
+	if (vm->ops->collect)
+		vm->ops->collect(vm->arg);
 }
 
 void vm_room(lua_State *L, size_t n)

@@ -40,6 +40,10 @@ struct vm_ops {
 	/* SIGUSR1 came, and the deadline has not passed: a run takes long.
 	 * Called between two instructions, or by a loop in C. */
 	void (*look)(void *arg);
+
+	/* Memory is short, and this state has collected: whatever else holds
+	 * garbage. */
+	void (*collect)(void *arg);
 };
 
 struct vm {
