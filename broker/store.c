@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "broker/store/ballast.h"
+#include "broker/store/format.h"
 #include "broker/store_loop.h"
 
 enum {
@@ -319,6 +320,16 @@ static void start(struct store *s, const struct store_options *o)
 	must(uv_idle_init(s->loop, &s->again) == 0);
 }
 
+/* For the start on a full disk; what is refused stays as it is. */
+static int make_room(const char *dir, uint64_t floor, char why[STORE_WHY])
+{
+	int r = format_check(dir, why);
+
+	if (r < 0 && r != ERR_ABSENT)
+		return r;
+	return floor ? ballast_release(dir, why) : OK;
+}
+
 int store_open(struct store **out, uv_loop_t *loop, const char *dir,
 	       const struct store_options *options, char why[STORE_WHY])
 {
@@ -337,7 +348,7 @@ int store_open(struct store **out, uv_loop_t *loop, const char *dir,
 	t->ops = o.kind == STORE_MEM ? &engine_mem : &engine_rocksdb;
 	t->dir = strdup(dir);
 	if (t->dir)
-		r = t->floor ? ballast_release(dir, why) : OK;
+		r = o.kind == STORE_MEM ? OK : make_room(dir, t->floor, why);
 	if (r == OK)
 		r = t->ops->open(&t->engine, dir, &o, why);
 	if (r == OK) {

@@ -35,7 +35,7 @@
 #include "lib/slice.h"
 
 enum {
-	STORE_FORMAT = 1,    /* of the layout of keys and values, kept inside */
+	STORE_FORMAT = 1,    /* of the layout of keys and values */
 	STORE_ACCOUNTS = 4,  /* account 0 is not counted */
 	STORE_WHY = 512,     /* room for a message */
 	STORE_MAX_KEY = 4096 /* bytes, prefix included */

@@ -15,8 +15,7 @@
 #include "broker/store/ballast.h"
 #include "lib/log.h"
 
-#define KEY_FORMAT "mformat"
-#define KEY_USAGE  "musage"
+#define KEY_USAGE "musage"
 
 enum {
 	SPACE_EVERY_MS = 20,
@@ -252,7 +251,7 @@ static int load_usage(struct store_thread *t)
 
 static int check_format(struct store_thread *t, char why[STORE_WHY])
 {
-	struct slice key = slice_str(KEY_FORMAT);
+	struct slice key = slice_str(ENGINE_KEY_FORMAT);
 	struct buf b = {0};
 	char want[16];
 	int r;

@@ -15,6 +15,9 @@
 
 struct engine;
 
+/* Its value is STORE_FORMAT in digits. */
+#define ENGINE_KEY_FORMAT "mformat"
+
 /* What a scan found; the slices are offsets until it is over. */
 struct engine_rows {
 	struct buf bytes;

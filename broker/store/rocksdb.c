@@ -3,6 +3,7 @@
  * rocksdb: the engine that keeps things on disk; the only file that knows
  * RocksDB. Start at rocks_open(): most of what makes it safe is settings.
  *
+ * DIR/format read before anything is opened or made (format.h)
  * DIR/lock   locked by whoever has the store open
  * DIR/db     the database. It is created as DIR/db.new and renamed, and is
  *            otherwise never created: a database that lost its CURRENT file
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "broker/store/engine.h"
+#include "broker/store/format.h"
 #include "broker/store/mark.h"
 #include "lib/log.h"
 
@@ -297,6 +299,25 @@ static int open_db(struct engine *e, char why[STORE_WHY])
 	return r;
 }
 
+static int rocks_get(struct engine *e, struct slice key, bool cached,
+		     struct buf *out);
+
+/* A new database, or one from before there was the file. One that is another
+ * release's will be refused; one that could not be written (a full disk) is
+ * written by the next start. */
+static void add_format(struct engine *e)
+{
+	char ours[16], why[STORE_WHY];
+	struct buf b = {0};
+	int r;
+
+	snprintf(ours, sizeof(ours), "%d", STORE_FORMAT);
+	r = rocks_get(e, slice_str(ENGINE_KEY_FORMAT), false, &b);
+	if (r == ERR_ABSENT || (r == OK && slice_is(buf_slice(&b), ours)))
+		(void)format_put(e->dir, why);
+	buf_fini(&b);
+}
+
 static void rocks_close(struct engine *e)
 {
 	char *err = NULL;
@@ -333,7 +354,7 @@ static int rocks_open(struct engine **out, const char *dir,
 		      const struct store_options *o, char why[STORE_WHY])
 {
 	struct engine *e = calloc(1, sizeof(*e));
-	int r = ERR_NOMEM;
+	int r = ERR_NOMEM, known;
 
 	if (!e)
 		return ERR_NOMEM;
@@ -343,12 +364,17 @@ static int rocks_open(struct engine **out, const char *dir,
 	if (!e->dir || !e->path)
 		goto out;
 	sprintf(e->path, "%s/db", dir);
+	known = r = format_check(dir, why);
+	if (r < 0 && r != ERR_ABSENT)
+		goto out;
 	if ((r = take_lock(e, why)) < 0)
 		goto out;
 	make_parts(e, o);
 	if ((r = create(e, why)) < 0)
 		goto out;
 	r = open_db(e, why);
+	if (r == OK && known == ERR_ABSENT)
+		add_format(e);
 out:
 	if (r < 0) {
 		if (e->db) {
@@ -525,6 +551,7 @@ static int rocks_backup(struct engine *e, const char *dir, char why[STORE_WHY])
 {
 	rocksdb_checkpoint_t *point;
 	char path[4096], *err = NULL;
+	int r;
 
 	if (mkdir(dir, 0700) < 0) {
 		bool exists = errno == EEXIST;
@@ -532,16 +559,23 @@ static int rocks_backup(struct engine *e, const char *dir, char why[STORE_WHY])
 		sys_error("mkdir", dir, why);
 		return exists ? ERR_EXISTS : ERR_IO;
 	}
+	r = format_put(dir, why);
+	if (r < 0)
+		goto out;
 	snprintf(path, sizeof(path), "%s/db", dir);
 	point = rocksdb_checkpoint_object_create(e->db, &err);
 	if (!err)
 		rocksdb_checkpoint_create(point, path, 0, &err);
 	if (point)
 		rocksdb_checkpoint_object_destroy(point);
-	if (!err)
-		return OK;
-	(void)rmdir(dir); /* so that it can be tried again */
-	return fate(err, path, why);
+	if (err)
+		r = fate(err, path, why);
+out:
+	if (r < 0) { /* so that it can be tried again */
+		format_remove(dir);
+		(void)rmdir(dir);
+	}
+	return r;
 }
 
 const struct engine_ops engine_rocksdb = {

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole broker is killed while it writes; nothing acknowledged may be lost.
 
-    tests/chaos/kill_cycles.py [--cycles 1000] [--seconds 600] [--seed N]
+    tests/chaos/kill_cycles.py [--cycles 1000] [--seconds S] [--seed N]
                                [--durability os|disk]
+
+It ends after that many cycles, half of them with each durability. S seconds
+(20 for each cycle) are a deadline: what it cuts short has failed.
 
 Each cycle starts pinfoldd on the directory of the last one, keeps a window of
 events outstanding, gives it SIGKILL after a few milliseconds (now and then
@@ -33,6 +36,7 @@ from lib.rpc import RpcError  # noqa: E402
 from lib.wait import until  # noqa: E402
 
 SLOTS, ARTIFACTS, ARTIFACT_EVERY, WINDOW = 512, 8, 16, 64
+PATIENCE = 20       # seconds for a cycle, which takes less than one
 FIRST = """
 local n = math.tointeger(ctx.id)
 local value = n .. ":" .. string.rep("v", n % 300)
@@ -198,11 +202,14 @@ def one_cycle(broker, model, dice):
 
 
 def run(cycles, seconds, seed, durability="os", out=print):
-    """The verdict: a list of what was wrong, empty when all is well."""
+    """The verdict: a list of what was wrong, empty when all is well. `seconds`
+    is no length but a deadline; None: PATIENCE for each cycle."""
     dice, model = random.Random(seed), Model()
     scripts = {"first": {"before_request": FIRST},
                "second": {"before_request": SECOND}}
     config = {"log": {"level": "warn"}, "storage": {"durability": durability}}
+    if seconds is None:
+        seconds = cycles * PATIENCE
     end = time.monotonic() + seconds
     done = acknowledged = 0
     broker = Pinfold(config, scripts)
@@ -220,15 +227,18 @@ def run(cycles, seconds, seed, durability="os", out=print):
     finally:
         broker.kill()
         broker.close()
-    out(f"{durability}: {done} cycles, {acknowledged} events acknowledged, "
-        f"{model.committed} found, {model.last} sent")
+    out(f"{durability}: {done} of {cycles} cycles, {acknowledged} events "
+        f"acknowledged, {model.committed} found, {model.last} sent")
+    if done < cycles:
+        return [f"{durability}: only {done} of {cycles} cycles within "
+                f"{seconds:g} s"]
     return [] if acknowledged > done else ["hardly anything was acknowledged"]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--cycles", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--durability", choices=["os", "disk"])
     parser.add_argument("--seed", type=int,
                         default=int(os.environ.get("SEED", time.time())))
@@ -236,9 +246,10 @@ def main():
     print(f"SEED={args.seed}", flush=True)
     wrong = []
     kinds = [args.durability] if args.durability else ["os", "disk"]
-    for kind in kinds:
-        wrong += run(args.cycles // len(kinds), args.seconds / len(kinds),
-                     args.seed, kind)
+    for i, kind in enumerate(kinds):
+        cycles = (args.cycles + len(kinds) - 1 - i) // len(kinds)
+        seconds = args.seconds and args.seconds / len(kinds)
+        wrong += run(cycles, seconds, args.seed, kind)
     for line in wrong[:20]:
         print("WRONG:", line[:2000])
     print("kill cycles: " + ("failed" if wrong else "nothing was lost"))

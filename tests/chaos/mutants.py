@@ -73,7 +73,7 @@ def make(directory, killed):
 
 
 def targets(directory):
-    kinds = collections.defaultdict(list)
+    kinds = collections.defaultdict(list, format=[directory / "data" / "format"])
     for path in sorted((directory / "data" / "db").iterdir()):
         kind = path.suffix if path.suffix in (".sst", ".blob", ".log") \
             else path.name.split("-")[0]

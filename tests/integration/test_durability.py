@@ -93,7 +93,65 @@ def test_a_kill_while_it_is_made(tmp_path):
 
 @pytest.mark.parametrize("durability", ["os", "disk"])
 def test_the_whole_broker_is_killed(durability):
-    assert kill_cycles.run(CYCLES // 2, 120, 20261122, durability) == []
+    said = []
+    assert kill_cycles.run(CYCLES // 2, None, 20261122, durability,
+                           said.append) == []
+    assert f"{durability}: {CYCLES // 2} of {CYCLES // 2} cycles" in said[0]
+
+
+def test_fewer_cycles_than_asked_are_a_failure():
+    """Negative control: a drill that its deadline ends has shown nothing."""
+    script = Path(kill_cycles.__file__)
+    done = subprocess.run([sys.executable, script, "--cycles", "3",
+                           "--seconds", "0"],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "os: 0 of 2 cycles" in done.stdout
+    assert "WRONG: os: only 0 of 2 cycles within 0 s" in done.stdout
+    assert "WRONG: disk: only 0 of 1 cycles within 0 s" in done.stdout
+    assert "nothing was lost" not in done.stdout
+
+
+def tree(directory):
+    """Every file and folder below: kind, rights, time of change, bytes."""
+    found = {}
+    for path in [directory, *directory.rglob("*")]:
+        st = path.lstat()
+        found[str(path.relative_to(directory))] = (
+            st.st_mode, st.st_ino, st.st_mtime_ns, st.st_ctime_ns,
+            path.read_bytes() if path.is_file() else None)
+    return found
+
+
+@pytest.mark.parametrize("prepare", ["stopped", "killed", "restored"])
+def test_a_newer_database_is_refused_untouched(pinfold, tmp_path, prepare):
+    """Who goes back to an older release finds what the newer one wrote as it
+    was: nobody opens it before its format is known."""
+    broker = pinfold({"control": None},
+                     {"s": {"before_request": 'kv.set("a", ctx.id)'}})
+    broker.control = broker.dir / "data/control.sock"
+    broker.client().call("before_request", [{"id": "1"}])
+    directory = broker.dir / "data"
+    if prepare == "restored":
+        broker.control_client().call("backup", [str(tmp_path / "copy")])
+    if prepare == "killed":
+        broker.kill()
+    else:
+        assert broker.stop() == 0
+    if prepare == "restored":
+        shutil.rmtree(directory)
+        shutil.copytree(tmp_path / "copy", directory)
+    assert (directory / "format").read_text() == "1\n"
+    (directory / "format").write_text("2\n")
+    before, log = tree(directory), len(broker.log())
+    broker.spawn()
+    assert broker.wait_exit() == 65
+    assert (f"{directory}/format: written in format 2, this release knows 1"
+            in broker.log()[log:])
+    assert tree(directory) == before
+    (directory / "format").write_text("1\n")
+    broker.start()
+    assert broker.control_client().call("kv.get", ["a"]) in (b"1", "1")
 
 
 @pytest.mark.parametrize("durability, kind", [("os", "w"), ("disk", "s")])

@@ -177,6 +177,97 @@ Test(store, another_format_is_refused)
 	over(&r);
 }
 
+static void format_path(const struct room *r, char path[256])
+{
+	snprintf(path, 256, "%s/format", r->dir);
+}
+
+static bool format_file_is(const struct room *r, const char *text)
+{
+	char path[256], got[64] = "";
+	ssize_t n = -1;
+	int fd;
+
+	format_path(r, path);
+	fd = open(path, O_RDONLY);
+	if (fd >= 0) {
+		n = read(fd, got, sizeof(got) - 1);
+		close(fd);
+	}
+	return n >= 0 && strcmp(got, text) == 0;
+}
+
+static void put_format_file(const struct room *r, const char *text)
+{
+	char path[256];
+	int fd;
+
+	format_path(r, path);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* It is read before the database is opened, which would write to it: that
+ * nothing is, is looked at from outside (test_durability.py). */
+Test(store, another_format_in_the_file_is_refused)
+{
+	static const struct {
+		const char *text;
+		int status;
+	} cases[] = {
+		{"2\n", ERR_FORMAT},	{"999\n", ERR_FORMAT},
+		{"0\n", ERR_FORMAT},	{"18446744073709551617\n", ERR_FORMAT},
+		{"", ERR_CORRUPT},	{"\n", ERR_CORRUPT},
+		{"1", ERR_CORRUPT},	{"1\n1\n", ERR_CORRUPT},
+		{"one\n", ERR_CORRUPT}, {"-1\n", ERR_CORRUPT},
+		{" 1\n", ERR_CORRUPT},	{"1x\n", ERR_CORRUPT},
+	};
+	struct store_options o = rocks();
+	char why[STORE_WHY], path[256];
+	struct room r;
+
+	room_open(&r, &o);
+	room_store_close(&r);
+	cr_assert(format_file_is(&r, "1\n"));
+	format_path(&r, path);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		put_format_file(&r, cases[i].text);
+		cr_assert_eq(reopen(&r, why), cases[i].status, "%s: %s",
+			     cases[i].text, why);
+		cr_assert(strstr(why, path), "%s", why);
+		cr_assert(format_file_is(&r, cases[i].text));
+	}
+	put_format_file(&r, "999\n");
+	cr_assert_eq(reopen(&r, why), ERR_FORMAT);
+	cr_assert(strstr(why, "format 999, this release knows 1"), "%s", why);
+	over(&r);
+}
+
+/* A database from before there was the file gets one, if it is ours. */
+Test(store, a_format_file_is_added)
+{
+	struct store_options o = rocks();
+	char why[STORE_WHY], path[256];
+	struct answer w = {0};
+	struct room r;
+
+	room_open(&r, &o);
+	room_store_close(&r);
+	format_path(&r, path);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(reopen(&r, why), OK, "%s", why);
+	cr_assert(format_file_is(&r, "1\n"));
+	room_store_open(&r);
+	room_put(&r, "mformat", "999", &w);
+	room_store_close(&r);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(reopen(&r, why), ERR_FORMAT);
+	cr_assert_eq(access(path, F_OK), -1);
+	over(&r);
+}
+
 Test(store, no_space_refuses_writes_and_goes_on)
 {
 	struct store_options o = rocks();
@@ -209,6 +300,7 @@ Test(store, a_backup_can_be_opened)
 	cr_assert_eq(store_backup(r.store, copy.dir, on_status, &w), OK);
 	room_wait(&r, w.calls);
 	cr_assert_eq(w.status, OK);
+	cr_assert(format_file_is(&copy, "1\n"));
 	cr_assert_eq(store_backup(r.store, copy.dir, on_status, &w), OK);
 	room_wait(&r, w.calls == 2);
 	cr_assert_eq(w.status, ERR_EXISTS);
