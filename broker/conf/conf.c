@@ -13,7 +13,6 @@
 #include "broker/conf/conf_mqtt.h"
 #include "broker/conf/conf_script.h"
 
-#define COUNT(a)   (sizeof(a) / sizeof((a)[0]))
 #define DAY	   86400000ull
 #define CONF(m)	   offsetof(struct conf, m)
 #define LISTEN(m)  offsetof(struct conf_listen, m)
@@ -84,8 +83,8 @@ static const struct conf_key listen_table[] = {
 	CONF_KEY("uids", read_uids, 0),
 };
 
-static const struct conf_keys listen_keys = {"listen", false, listen_table,
-					     COUNT(listen_table)};
+static const struct conf_keys listen_keys =
+	CONF_KEYS("listen", false, listen_table);
 
 static int read_listen(struct conf_reader *r, const struct conf_key *key,
 		       const struct yaml_node *node, void *field)
@@ -111,15 +110,8 @@ static const struct conf_key storage_table[] = {
 		 .max = 1024ull << 40),
 };
 
-static const struct conf_keys storage_keys = {"storage", false, storage_table,
-					      COUNT(storage_table)};
-
-static int read_storage(struct conf_reader *r, const struct conf_key *key,
-			const struct yaml_node *node, void *field)
-{
-	(void)key;
-	return conf_read_map(r, &storage_keys, node, field);
-}
+static const struct conf_keys storage_keys =
+	CONF_KEYS("storage", false, storage_table);
 
 static int read_level(struct conf_reader *r, const struct conf_key *key,
 		      const struct yaml_node *node, void *field)
@@ -142,15 +134,7 @@ static const struct conf_key log_table[] = {
 	CONF_KEY("level", read_level, CONF(log_level)),
 };
 
-static const struct conf_keys log_keys = {"log", false, log_table,
-					  COUNT(log_table)};
-
-static int read_log(struct conf_reader *r, const struct conf_key *key,
-		    const struct yaml_node *node, void *field)
-{
-	(void)key;
-	return conf_read_map(r, &log_keys, node, field);
-}
+static const struct conf_keys log_keys = CONF_KEYS("log", false, log_table);
 
 /* The upper bounds are what one message can carry, or what the fixed limits
  * of proto/proto.h allow. */
@@ -185,15 +169,8 @@ static const struct conf_key limits_table[] = {
 		 .max = 1000000),
 };
 
-static const struct conf_keys limits_keys = {"limits", false, limits_table,
-					     COUNT(limits_table)};
-
-static int read_limits(struct conf_reader *r, const struct conf_key *key,
-		       const struct yaml_node *node, void *field)
-{
-	(void)key;
-	return conf_read_map(r, &limits_keys, node, field);
-}
+static const struct conf_keys limits_keys =
+	CONF_KEYS("limits", false, limits_table);
 
 static const struct conf_key sandbox_table[] = {
 	CONF_KEY("mode", conf_read_either, SANDBOX(strict),
@@ -202,8 +179,8 @@ static const struct conf_key sandbox_table[] = {
 		 .max = UINT32_MAX - 65536),
 };
 
-static const struct conf_keys sandbox_keys = {"sandbox", false, sandbox_table,
-					      COUNT(sandbox_table)};
+static const struct conf_keys sandbox_keys =
+	CONF_KEYS("sandbox", false, sandbox_table);
 
 static int read_sandbox(struct conf_reader *r, const struct conf_key *key,
 			const struct yaml_node *node, void *field)
@@ -228,23 +205,23 @@ static const struct conf_key top_table[] = {
 		 .max = 2048),
 	CONF_KEY("hook_timeout", conf_read_duration, CONF(hook_timeout_ms),
 		 .min = 1, .max = 3600000),
-	CONF_KEY("limits", read_limits, CONF(limits)),
+	CONF_KEY("limits", conf_read_block, CONF(limits), .keys = &limits_keys),
 	CONF_KEY("listen", read_listen, CONF(listen)),
 	CONF_KEY("load_timeout", conf_read_duration, CONF(load_timeout_ms),
 		 .min = 1, .max = 3600000),
-	CONF_KEY("log", read_log, 0),
+	CONF_KEY("log", conf_read_block, 0, .keys = &log_keys),
 	CONF_KEY("luaplugin", conf_read_plugin, 0),
 	CONF_KEY("mqtt", conf_read_mqtt, 0),
 	CONF_KEY("plugins", conf_read_plugins, 0),
 	CONF_KEY("sandbox", read_sandbox, CONF(sandbox)),
 	CONF_KEY("shutdown_timeout", conf_read_duration,
 		 CONF(shutdown_timeout_ms), .max = 3600000),
-	CONF_KEY("storage", read_storage, 0),
+	CONF_KEY("storage", conf_read_block, 0, .keys = &storage_keys),
 	CONF_KEY("worker", conf_read_path, CONF(worker), .min = 1, .max = 2048),
 };
 
-static const struct conf_keys top_keys = {"the top level", false, top_table,
-					  COUNT(top_table)};
+static const struct conf_keys top_keys =
+	CONF_KEYS("the top level", false, top_table);
 
 static int defaults(struct conf *conf, const char *file, const char *dir)
 {

@@ -20,7 +20,7 @@
 
 enum { PASSWORD_MAX = 1024 };
 
-/* Which providers have a key: bits of conf_key.max. */
+/* Which providers have a key: bits of conf_key.who. */
 enum {
 	POSTGRES = 1,
 	COCKROACHDB = 2,
@@ -33,7 +33,7 @@ enum {
 	SQL = POSTGRES | COCKROACHDB | MYSQL | MYSQL2,
 	SERVER = SQL | MONGODB | REDIS | MEMCACHED,
 	TLS = POSTGRES | COCKROACHDB | MYSQL2 | MONGODB,
-	ALL = 255,
+	ALL = 0,
 };
 
 struct provider_name {
@@ -65,16 +65,6 @@ struct block {
 	char *path, *script; /* of the value that is read; of its own script */
 };
 
-/* Is the key one of this provider's? */
-static int check_key(struct conf_reader *r, const struct conf_key *key,
-		     const struct yaml_node *node, const struct block *b)
-{
-	if (key->max & b->provider->bit)
-		return 0;
-	return conf_wrong(r, node->key, "auth_%s has no key %s",
-			  b->provider->name, key->name);
-}
-
 static void put_key(struct block *b, const char *key)
 {
 	b->n++;
@@ -96,10 +86,8 @@ static int read_text(struct conf_reader *r, const struct conf_key *key,
 		     const struct yaml_node *node, void *field)
 {
 	struct block *b = field;
-	int rc = check_key(r, key, node, b);
+	int rc = scalar_text(r, key, node);
 
-	if (rc == 0)
-		rc = scalar_text(r, key, node);
 	if (rc < 0)
 		return rc;
 	put_key(b, key->name);
@@ -107,18 +95,13 @@ static int read_text(struct conf_reader *r, const struct conf_key *key,
 	return 0;
 }
 
-/* From min to the number behind words[0]. */
 static int read_number(struct conf_reader *r, const struct conf_key *key,
 		       const struct yaml_node *node, void *field)
 {
-	struct conf_key plain = *key;
 	struct block *b = field;
 	uint64_t n = 0;
-	int rc = check_key(r, key, node, b);
+	int rc = conf_read_count(r, key, node, &n);
 
-	plain.max = strtoull(key->words[0], NULL, 10);
-	if (rc == 0)
-		rc = conf_read_count(r, &plain, node, &n);
 	if (rc < 0)
 		return rc;
 	put_key(b, key->name);
@@ -131,10 +114,8 @@ static int read_flag(struct conf_reader *r, const struct conf_key *key,
 {
 	struct block *b = field;
 	bool on = false;
-	int rc = check_key(r, key, node, b);
+	int rc = conf_read_bool(r, key, node, &on);
 
-	if (rc == 0)
-		rc = conf_read_bool(r, key, node, &on);
 	if (rc < 0)
 		return rc;
 	put_key(b, key->name);
@@ -145,14 +126,9 @@ static int read_flag(struct conf_reader *r, const struct conf_key *key,
 static int read_file(struct conf_reader *r, const struct conf_key *key,
 		     const struct yaml_node *node, void *field)
 {
-	struct conf_key path = *key;
 	struct block *b = field;
-	int rc = check_key(r, key, node, b);
+	int rc = conf_read_path(r, key, node, &b->path);
 
-	path.min = 1;
-	path.max = 2048;
-	if (rc == 0)
-		rc = conf_read_path(r, &path, node, &b->path);
 	if (rc < 0)
 		return rc;
 	put_key(b, key->name);
@@ -166,10 +142,7 @@ static int read_method(struct conf_reader *r, const struct conf_key *key,
 	struct block *b = field;
 	const char *const *word = b->provider->methods;
 	char expected[64] = "";
-	int rc = check_key(r, key, node, b);
 
-	if (rc < 0)
-		return rc;
 	for (size_t i = 0; i < 4 && word[i]; i++) {
 		if (node->kind == YAML_SCALAR && slice_is(node->text, word[i]))
 			return read_text(r, key, node, field);
@@ -177,33 +150,6 @@ static int read_method(struct conf_reader *r, const struct conf_key *key,
 		strcat(expected, word[i]);
 	}
 	return conf_unexpected(r, key->name, node, expected);
-}
-
-static int read_switch(struct conf_reader *r, const struct conf_key *key,
-		       const struct yaml_node *node, void *field)
-{
-	struct block *b = field;
-
-	return conf_read_bool(r, key, node, &b->enabled);
-}
-
-static int read_script_path(struct conf_reader *r, const struct conf_key *key,
-			    const struct yaml_node *node, void *field)
-{
-	struct conf_key path = *key;
-	struct block *b = field;
-
-	path.min = 1;
-	path.max = 2048;
-	return conf_read_path(r, &path, node, &b->script);
-}
-
-static int read_block_config(struct conf_reader *r, const struct conf_key *key,
-			     const struct yaml_node *node, void *field)
-{
-	struct block *b = field;
-
-	return conf_read_config(r, key, node, &b->config);
 }
 
 /* ---- passwords --------------------------------------------------------- */
@@ -227,31 +173,21 @@ static int take_password(struct conf_reader *r, const struct conf_key *key,
 static int read_password(struct conf_reader *r, const struct conf_key *key,
 			 const struct yaml_node *node, void *field)
 {
-	struct block *b = field;
-	int rc = check_key(r, key, node, b);
-
-	if (rc < 0)
-		return rc;
 	if (node->kind != YAML_SCALAR || memchr(node->text.p, 0, node->text.n))
 		return conf_wrong(r, node,
 				  "password: not shown here, expected text");
-	return take_password(r, key, node, b, node->text);
+	return take_password(r, key, node, field, node->text);
 }
 
 /* The first line of a file. */
 static int read_password_file(struct conf_reader *r, const struct conf_key *key,
 			      const struct yaml_node *node, void *field)
 {
-	struct conf_key path = *key;
 	struct block *b = field;
 	char text[PASSWORD_MAX + 1];
 	ssize_t n = -1;
-	int fd, rc = check_key(r, key, node, b);
+	int fd, rc = conf_read_path(r, key, node, &b->path);
 
-	path.min = 1;
-	path.max = 2048;
-	if (rc == 0)
-		rc = conf_read_path(r, &path, node, &b->path);
 	if (rc < 0)
 		return rc;
 	fd = open(b->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -281,13 +217,10 @@ static int read_password_file(struct conf_reader *r, const struct conf_key *key,
 static int read_password_env(struct conf_reader *r, const struct conf_key *key,
 			     const struct yaml_node *node, void *field)
 {
-	struct block *b = field;
 	const char *value;
 	struct slice name;
-	int rc = check_key(r, key, node, b);
+	int rc = conf_text(r, key->name, node, &name);
 
-	if (rc == 0)
-		rc = conf_text(r, key->name, node, &name);
 	if (rc < 0)
 		return rc;
 	value = getenv((const char *)name.p); /* a NUL follows it */
@@ -295,26 +228,28 @@ static int read_password_env(struct conf_reader *r, const struct conf_key *key,
 		return conf_unexpected(r, key->name, node,
 				       "the name of an environment variable "
 				       "that is set");
-	return take_password(r, key, node, b, slice_str(value));
+	return take_password(r, key, node, field, slice_str(value));
 }
 
 /* ---- the tables -------------------------------------------------------- */
 
-#define KEY(name, read, who) CONF_KEY(name, read, 0, .max = who)
-#define NUMBER(name, least, most, who)                                         \
-	CONF_KEY(name, read_number, 0, .min = least, .max = who,               \
-		 .words = {#most})
+#define BLOCK(m)	      offsetof(struct block, m)
+#define KEY(name, read, who_) CONF_KEY(name, read, 0, .who = who_)
+#define NUMBER(name, least, most, who_)                                        \
+	CONF_KEY(name, read_number, 0, .min = least, .max = most, .who = who_)
+#define PATH(name, read, at, who_)                                             \
+	CONF_KEY(name, read, at, .min = 1, .max = 2048, .who = who_)
 
 static const struct conf_key table[] = {
-	KEY("enabled", read_switch, ALL),
-	KEY("script", read_script_path, ALL),
-	KEY("config", read_block_config, ALL),
+	CONF_KEY("enabled", conf_read_bool, BLOCK(enabled)),
+	PATH("script", conf_read_path, BLOCK(script), ALL),
+	CONF_KEY("config", conf_read_config, BLOCK(config)),
 	KEY("host", read_text, SERVER),
 	NUMBER("port", 1, 65535, SERVER),
 	KEY("user", read_text, SQL | MONGODB | REDIS),
 	KEY("login", read_text, MONGODB),
 	KEY("password", read_password, SQL | MONGODB | REDIS),
-	KEY("password_file", read_password_file, SQL | MONGODB | REDIS),
+	PATH("password_file", read_password_file, 0, SQL | MONGODB | REDIS),
 	KEY("password_env", read_password_env, SQL | MONGODB | REDIS),
 	KEY("database", read_text, SQL | MONGODB | REDIS),
 	NUMBER("pool_size", 1, 256, ALL),
@@ -326,9 +261,9 @@ static const struct conf_key table[] = {
 	KEY("read_preference", read_text, MONGODB),
 	KEY("url", read_text, HTTP),
 	KEY("ssl", read_flag, TLS),
-	KEY("cafile", read_file, TLS | HTTP),
-	KEY("certfile", read_file, TLS | HTTP),
-	KEY("keyfile", read_file, TLS | HTTP),
+	PATH("cafile", read_file, 0, TLS | HTTP),
+	PATH("certfile", read_file, 0, TLS | HTTP),
+	PATH("keyfile", read_file, 0, TLS | HTTP),
 	NUMBER("ssl.depth", 0, 32, TLS),
 	KEY("ssl.verify", read_text, TLS),
 	KEY("ssl.use_system_cas", read_flag, TLS),
@@ -336,8 +271,10 @@ static const struct conf_key table[] = {
 	KEY("ssl.sni", read_text, MONGODB),
 };
 
+#undef BLOCK
 #undef KEY
 #undef NUMBER
+#undef PATH
 
 /* ---- a block ----------------------------------------------------------- */
 
@@ -396,7 +333,7 @@ static void block_fini(struct block *b)
 int conf_read_auth(struct conf_reader *r, const struct conf_key *key,
 		   const struct yaml_node *node, void *field)
 {
-	const struct conf_keys keys = {key->name, false, table, COUNT(table)};
+	struct conf_keys keys = CONF_KEYS(key->name, false, table);
 	struct block b = {.conf = field};
 	int rc;
 
@@ -404,6 +341,7 @@ int conf_read_auth(struct conf_reader *r, const struct conf_key *key,
 		if (strcmp(names[i].name, key->name + strlen("auth_")) == 0)
 			b.provider = &names[i];
 	must(b.provider);
+	keys.who = b.provider->bit;
 	rc = conf_read_map(r, &keys, node, &b);
 	if (rc == 0)
 		put_url(&b, node);
@@ -422,7 +360,7 @@ int conf_read_bcrypt(struct conf_reader *r, const struct conf_key *key,
 		CONF_KEY("default_log_rounds", conf_read_count, 0, .min = 4,
 			 .max = 16),
 	};
-	static const struct conf_keys keys = {"bcrypt", false, rounds, 1};
+	static const struct conf_keys keys = CONF_KEYS("bcrypt", false, rounds);
 	struct buf *out = &((struct conf *)field)->mqtt.providers;
 	uint64_t n = 12;
 	int rc = conf_read_map(r, &keys, node, &n);

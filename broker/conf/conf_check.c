@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conf_check: rules between keys, after all of them have been read.
+ * conf_check: rules between keys, after all of them have been read; and what
+ * they name must be there.
  */
 #include "broker/conf/conf_check.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Append the parts of `rest` to the absolute path in `out`, minding dots. */
 static void join(char out[PATH_MAX], const char *rest)
@@ -93,6 +98,53 @@ static int default_control(struct conf_reader *r, const struct yaml_node *root,
 	return rc;
 }
 
+static bool is_folder(const char *path)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return false;
+	errno = S_ISDIR(st.st_mode) ? EISDIR : EACCES;
+	return S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/* What is missing now would be missed by the first event that needs it. */
+static int check_there(struct conf_reader *r, const struct yaml_node *root,
+		       const struct conf *conf)
+{
+	const struct {
+		const char *key, *path, *expected;
+		bool (*is)(const char *path);
+	} named[] = {
+		{"data_store", conf->data_store, "a folder", is_folder},
+		{"gateway", conf->gateway, "a program", is_program},
+		{"worker", conf->worker, "a program", is_program},
+	};
+
+	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
+		char expected[128];
+
+		if (!named[i].path || named[i].is(named[i].path))
+			continue;
+		snprintf(expected, sizeof(expected), "%s (%s)",
+			 named[i].expected, strerror(errno));
+		return conf_unexpected(r, named[i].key,
+				       yaml_tree_get(root, named[i].key),
+				       expected);
+	}
+	return 0;
+}
+
 int conf_check(struct conf_reader *r, const struct yaml_node *root,
 	       struct conf *conf)
 {
@@ -120,5 +172,5 @@ int conf_check(struct conf_reader *r, const struct yaml_node *root,
 				  "data_store overlaps data_dir, expected a "
 				  "directory of its own: scripts can read all "
 				  "of it");
-	return 0;
+	return check_there(r, root, conf);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * conf_check: what only the whole configuration can tell: keys that must be
- * there, paths that exclude each other. Private to conf.c.
+ * there, paths that exclude each other; and whether the programs and the
+ * folder that it names are there. Private to conf.c.
  */
 #ifndef PF_BROKER_CONF_CHECK_H
 #define PF_BROKER_CONF_CHECK_H

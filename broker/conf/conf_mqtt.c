@@ -54,15 +54,8 @@ static const struct conf_key cache_table[] = {
 		 .max = 365ull * 86400000),
 };
 
-static const struct conf_keys cache_keys = {"auth_cache", false, cache_table,
-					    COUNT(cache_table)};
-
-static int read_cache(struct conf_reader *r, const struct conf_key *key,
-		      const struct yaml_node *node, void *field)
-{
-	(void)key;
-	return conf_read_map(r, &cache_keys, node, field);
-}
+static const struct conf_keys cache_keys =
+	CONF_KEYS("auth_cache", false, cache_table);
 
 static const struct conf_key mqtt_table[] = {
 	CONF_KEY("script_dir", read_script_dir, MQTT(script_dir), .min = 1,
@@ -84,13 +77,12 @@ static const struct conf_key mqtt_table[] = {
 	CONF_KEY("auth_memcached", conf_read_auth, 0),
 	CONF_KEY("auth_http", conf_read_auth, 0),
 	CONF_KEY("bcrypt", conf_read_bcrypt, 0),
-	CONF_KEY("auth_cache", read_cache, 0),
+	CONF_KEY("auth_cache", conf_read_block, 0, .keys = &cache_keys),
 	CONF_KEY("tables_bytes", conf_read_size, MQTT(tables_bytes),
 		 .min = 1 << 10, .max = 64ull << 30),
 };
 
-static const struct conf_keys mqtt_keys = {"mqtt", false, mqtt_table,
-					   COUNT(mqtt_table)};
+static const struct conf_keys mqtt_keys = CONF_KEYS("mqtt", false, mqtt_table);
 
 /* `providers` was filled pair by pair; now it gets its head. */
 static int close_providers(struct conf_mqtt *m, const struct yaml_node *node)

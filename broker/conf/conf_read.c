@@ -73,10 +73,21 @@ int conf_read_map(struct conf_reader *r, const struct conf_keys *keys,
 
 		if (!key)
 			rc = conf_unknown(r, keys, it->key);
-		else if (!conf_is_null(it))
+		else if (conf_is_null(it))
+			continue;
+		else if (key->who && !(key->who & keys->who))
+			rc = conf_wrong(r, it->key, "%s has no key %s",
+					keys->where, key->name);
+		else
 			rc = key->read(r, key, it, (char *)base + key->offset);
 	}
 	return rc;
+}
+
+int conf_read_block(struct conf_reader *r, const struct conf_key *key,
+		    const struct yaml_node *node, void *field)
+{
+	return conf_read_map(r, key->keys, node, field);
 }
 
 int conf_text(struct conf_reader *r, const char *name,

@@ -26,6 +26,8 @@ struct conf_key {
 	size_t offset;
 	uint64_t min, max;    /* bounds, where the reader knows bounds */
 	const char *words[2]; /* conf_read_either */
+	const struct conf_keys *keys; /* conf_read_block */
+	unsigned who;		      /* conf_keys.who that have it; 0: all */
 };
 
 /* A row: name, reader, offset, then what else it needs (.min = 1). */
@@ -39,13 +41,23 @@ struct conf_keys {
 	bool lenient;	   /* unknown keys are warned about, no mistake */
 	const struct conf_key *key;
 	size_t n;
+	unsigned who; /* a bit, where blocks of several kinds share a table */
 };
+
+#define CONF_KEYS(where_, lenient_, table_)                                    \
+	{                                                                      \
+		.where = where_, .lenient = lenient_, .key = table_,           \
+		.n = sizeof(table_) / sizeof((table_)[0])                      \
+	}
 
 /* Read a map by its table into the struct at `base`. */
 int conf_read_map(struct conf_reader *r, const struct conf_keys *keys,
 		  const struct yaml_node *node, void *base) must_check;
 
 /* Readers for tables. Bounds include both ends. */
+int conf_read_block(struct conf_reader *r, const struct conf_key *key,
+		    const struct yaml_node *node,
+		    void *field); /* the base of key->keys */
 int conf_read_bool(struct conf_reader *r, const struct conf_key *key,
 		   const struct yaml_node *node, void *field); /* bool */
 int conf_read_int(struct conf_reader *r, const struct conf_key *key,

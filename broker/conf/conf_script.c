@@ -10,8 +10,6 @@
 
 #include <stdlib.h>
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
 static int read_grant(struct conf_reader *r, const struct conf_key *key,
 		      const struct yaml_node *node, void *field)
 {
@@ -70,8 +68,7 @@ static const struct conf_key kv_table[] = {
 	CONF_KEY("write", read_grant, offsetof(struct conf_grants, kv_write)),
 };
 
-static const struct conf_keys kv_keys = {"grants.kv", false, kv_table,
-					 COUNT(kv_table)};
+static const struct conf_keys kv_keys = CONF_KEYS("grants.kv", false, kv_table);
 
 static int read_kv(struct conf_reader *r, const struct conf_key *key,
 		   const struct yaml_node *node, void *field)
@@ -93,15 +90,8 @@ static const struct conf_key grants_table[] = {
 		 offsetof(struct conf_grants, providers)),
 };
 
-static const struct conf_keys grants_keys = {"grants", false, grants_table,
-					     COUNT(grants_table)};
-
-static int read_grants(struct conf_reader *r, const struct conf_key *key,
-		       const struct yaml_node *node, void *field)
-{
-	(void)key;
-	return conf_read_map(r, &grants_keys, node, field);
-}
+static const struct conf_keys grants_keys =
+	CONF_KEYS("grants", false, grants_table);
 
 static int read_policy(struct conf_reader *r, const struct conf_key *key,
 		       const struct yaml_node *node, void *field)
@@ -133,8 +123,8 @@ static const struct conf_key cause_table[] = {
 	CAUSE("storage", CODE_STORAGE),
 };
 
-static const struct conf_keys cause_keys = {"on_error", false, cause_table,
-					    COUNT(cause_table)};
+static const struct conf_keys cause_keys =
+	CONF_KEYS("on_error", false, cause_table);
 
 static int read_on_error(struct conf_reader *r, const struct conf_key *key,
 			 const struct yaml_node *node, void *field)
@@ -145,7 +135,7 @@ static int read_on_error(struct conf_reader *r, const struct conf_key *key,
 	if (node->kind == YAML_MAP)
 		return conf_read_map(r, &cause_keys, node, by_cause);
 	rc = read_policy(r, key, node, &all);
-	for (size_t i = 0; rc == 0 && i < COUNT(cause_table); i++)
+	for (size_t i = 0; rc == 0 && i < cause_keys.n; i++)
 		by_cause[cause_table[i].offset / sizeof(all)] = all;
 	return rc;
 }
@@ -181,23 +171,23 @@ static const struct conf_key script_table[] = {
 	COMMON_KEYS,
 	CONF_KEY("globals", conf_read_either, AT(globals_script),
 		 .words = {"event", "script"}),
-	CONF_KEY("grants", read_grants, AT(grants)),
+	CONF_KEY("grants", conf_read_block, AT(grants), .keys = &grants_keys),
 	CONF_KEY("subscribe", read_patterns, AT(subscribe)),
 	CONF_KEY("config", conf_read_config, AT(config)),
 };
 
-static const struct conf_keys script_keys = {"a script", true, script_table,
-					     COUNT(script_table)};
+static const struct conf_keys script_keys =
+	CONF_KEYS("a script", true, script_table);
 
 static const struct conf_key mqtt_table[] = {
 	CONF_KEY("file", conf_read_path, AT(file), .min = 1, .max = 2048),
 	COMMON_KEYS,
-	CONF_KEY("grants", read_grants, AT(grants)),
+	CONF_KEY("grants", conf_read_block, AT(grants), .keys = &grants_keys),
 	CONF_KEY("config", conf_read_config, AT(config)),
 };
 
-static const struct conf_keys mqtt_keys = {"a script of mqtt", false,
-					   mqtt_table, COUNT(mqtt_table)};
+static const struct conf_keys mqtt_keys =
+	CONF_KEYS("a script of mqtt", false, mqtt_table);
 
 #undef AT
 
@@ -360,8 +350,8 @@ static const struct conf_key plugin_table[] = {
 	CONF_KEY("scripts", read_plugin_scripts, 0),
 };
 
-static const struct conf_keys plugin_keys = {"luaplugin", true, plugin_table,
-					     COUNT(plugin_table)};
+static const struct conf_keys plugin_keys =
+	CONF_KEYS("luaplugin", true, plugin_table);
 
 int conf_read_plugin(struct conf_reader *r, const struct conf_key *key,
 		     const struct yaml_node *node, void *field)
@@ -379,8 +369,8 @@ static const struct conf_key plugins_table[] = {
 	CONF_KEY("luaplugin", conf_read_plugin, 0),
 };
 
-static const struct conf_keys plugins_keys = {"plugins", true, plugins_table,
-					      COUNT(plugins_table)};
+static const struct conf_keys plugins_keys =
+	CONF_KEYS("plugins", true, plugins_table);
 
 int conf_read_plugins(struct conf_reader *r, const struct conf_key *key,
 		      const struct yaml_node *node, void *field)

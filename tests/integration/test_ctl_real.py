@@ -629,16 +629,26 @@ def test_check_good(place):
     check(place, "-c", place.config_file, code=0)
 
 
-def test_what_the_configuration_names_is_not_there(place):
-    """The key is told, not only the path."""
+@pytest.mark.parametrize("key, path, expected, reason", [
+    ("worker", "/nowhere/worker", "a program", "No such file or directory"),
+    ("worker", "/etc/passwd", "a program", "Permission denied"),
+    ("gateway", "nowhere", "a program", "No such file or directory"),
+    ("gateway", "/usr/bin", "a program", "Is a directory"),
+    ("data_store", "nowhere", "a folder", "No such file or directory"),
+    ("data_store", "/etc/passwd", "a folder", "Not a directory")])
+def test_what_the_configuration_names_is_not_there(place, key, path, expected,
+                                                   reason):
+    """A check says what a start says, and where."""
     good = place.config_file.read_text()
-    place.write_config(good + "worker: /nowhere/worker\n")
-    _, err = check(place, place.config_file, code=78)
-    assert err == "worker: /nowhere/worker: No such file or directory\n"
-    place.write_config(good + "data_store: nowhere\n")
+    line, column = len(good.splitlines()) + 1, len(key) + 3
+    place.write_config(f"{good}{key}: {path}\n")
+    said = (f"{place.config_file}:{line}:{column}: {key}: '{path}', "
+            f"expected {expected} ({reason})\n")
+    assert check(place, place.config_file, code=78) == ("", said)
     place.spawn()
     assert place.wait_exit() == 78
-    assert f"data_store: {place.dir}/nowhere: No such file or directory\n" == place.log()
+    assert place.log() == said
+    assert not (place.dir / "data").exists()
 
 
 def test_check_beside_a_serving_broker(broker):

@@ -66,14 +66,14 @@ Test(conf, every_top_key)
 			      "  uids: [0, 33, 4294967294]\n"
 			      "control: /run/x/c.sock\n"
 			      "data_dir: /var/lib/x\n"
-			      "data_store: store\n"
+			      "data_store: /usr/bin\n"
 			      "hook_timeout: 300ms\n"
 			      "load_timeout: 1h\n"
 			      "shutdown_timeout: 0s\n"
 			      "storage: {durability: disk, max_bytes: 1GiB}\n"
 			      "log: {format: json, level: debug}\n"
 			      "sandbox: {mode: strict, uid: 60000}\n"
-			      "worker: bin/w\n");
+			      "worker: /bin/sh\n");
 
 	cr_assert_str_eq(c->listen.path, "/run/x/p.sock");
 	cr_assert_eq(c->listen.mode, 0600);
@@ -83,7 +83,7 @@ Test(conf, every_top_key)
 	cr_assert_eq(c->listen.uids[2], 4294967294u);
 	cr_assert_str_eq(c->control, "/run/x/c.sock");
 	cr_assert_str_eq(c->data_dir, "/var/lib/x");
-	cr_assert_str_eq(c->data_store, "/etc/pf/store");
+	cr_assert_str_eq(c->data_store, "/usr/bin");
 	cr_assert_eq(c->hook_timeout_ms, 300);
 	cr_assert_eq(c->load_timeout_ms, 3600000);
 	cr_assert_eq(c->shutdown_timeout_ms, 0);
@@ -93,7 +93,7 @@ Test(conf, every_top_key)
 	cr_assert_eq(c->log_level, LOG_DEBUG);
 	cr_assert(c->sandbox.strict);
 	cr_assert_eq(c->sandbox.uid, 60000);
-	cr_assert_str_eq(c->worker, "/etc/pf/bin/w");
+	cr_assert_str_eq(c->worker, "/bin/sh");
 	conf_free(c);
 }
 

@@ -98,6 +98,24 @@ Test(conf_mistakes, mistakes_of_the_top_level)
 		{MIN "data_store: .\n",
 		 "t.yml:3:13: data_store overlaps data_dir, expected a "
 		 "directory of its own: scripts can read all of it"},
+		{MIN "data_store: /nowhere\n",
+		 "t.yml:3:13: data_store: '/nowhere', expected a folder (No "
+		 "such file or directory)"},
+		{MIN "data_store: /etc/passwd\n",
+		 "t.yml:3:13: data_store: '/etc/passwd', expected a folder "
+		 "(Not a directory)"},
+		{MIN "data_store: \"a\\nb\"\n",
+		 "t.yml:3:13: data_store: 'a?b', expected a folder (No such "
+		 "file or directory)"},
+		{MIN "gateway: nothing\n",
+		 "t.yml:3:10: gateway: 'nothing', expected a program "
+		 "(No such file or directory)"},
+		{MIN "gateway: /usr/bin\n",
+		 "t.yml:3:10: gateway: '/usr/bin', expected a program (Is a "
+		 "directory)"},
+		{MIN "worker: /etc/passwd\n",
+		 "t.yml:3:9: worker: '/etc/passwd', expected a program "
+		 "(Permission denied)"},
 		{MIN "hook_timeout: 5\n",
 		 "t.yml:3:15: hook_timeout: '5', expected a duration such as "
 		 "300ms or 5s, from 1ms to 1h"},

@@ -90,18 +90,21 @@ Test(conf_mqtt, defaults)
 
 Test(conf_mqtt, every_key)
 {
-	struct conf *c = good(MIN "gateway: bin/g\n"
-				  "mqtt:\n"
-				  "  nulls: nil\n"
-				  "  num_states: 7\n"
-				  "  keep_state: on\n"
-				  "  auth_cache: {ttl: 5m}\n"
-				  "  tables_bytes: 1MiB\n"
-				  "  bundled: bundle\n"
-				  "  bcrypt: {default_log_rounds: 5}\n");
+	struct conf *c;
 	char path[128];
 
+	put("bin/g", "");
 	snprintf(path, sizeof(path), "%s/bin/g", dir);
+	cr_assert_eq(chmod(path, 0700), 0);
+	c = good(MIN "gateway: bin/g\n"
+		     "mqtt:\n"
+		     "  nulls: nil\n"
+		     "  num_states: 7\n"
+		     "  keep_state: on\n"
+		     "  auth_cache: {ttl: 5m}\n"
+		     "  tables_bytes: 1MiB\n"
+		     "  bundled: bundle\n"
+		     "  bcrypt: {default_log_rounds: 5}\n");
 	cr_assert_str_eq(c->gateway, path);
 	cr_assert(c->mqtt.given && c->mqtt.nulls_nil && c->mqtt.keep_state);
 	cr_assert_eq(c->mqtt.num_states, 7);
