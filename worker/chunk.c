@@ -2,7 +2,8 @@
 /*
  * From text to function: load, loadstring, require and vm_compile. Only text,
  * at most PROTO_MAX_SOURCE of it, and nothing that would send Lua's error
- * messages into deep recursion (chunk_check.c).
+ * messages into deep recursion (chunk_check.c). What a script gives to load
+ * without a name for it is named (load), and no message quotes it.
  */
 #include "worker/chunk.h"
 
@@ -56,8 +57,8 @@ int chunk_load(lua_State *L, struct slice text, const char *name)
 	return 0;
 }
 
-/* load() with a function: pieces until nil or "". Leaves the text on top. */
-static void collect_pieces(lua_State *L)
+/* load() with a function, at 1: the text, of pieces until nil or "". */
+static int collect_pieces(lua_State *L)
 {
 	size_t total = 0, n;
 	luaL_Buffer b;
@@ -69,7 +70,7 @@ static void collect_pieces(lua_State *L)
 		lua_call(L, 0, 1);
 		if (lua_isnil(L, -1))
 			break;
-		if (lua_type(L, -1) != LUA_TSTRING)
+		if (!lua_isstring(L, -1))
 			luaL_error(L, "reader function must return a string");
 		lua_tolstring(L, -1, &n);
 		if (n == 0)
@@ -82,6 +83,17 @@ static void collect_pieces(lua_State *L)
 	}
 	lua_pop(L, 1);
 	luaL_pushresult(&b);
+	return 1;
+}
+
+/* On top: the message. A stop is no mistake of the text. */
+static int load_failed(lua_State *L)
+{
+	if (vm_of(L)->stopping)
+		return lua_error(L);
+	lua_pushnil(L);
+	lua_insert(L, -2);
+	return 2;
 }
 
 static int refuse(lua_State *L, const char *kind, const char *mode)
@@ -92,7 +104,23 @@ static int refuse(lua_State *L, const char *kind, const char *mode)
 	return 2;
 }
 
-/* On top: the text. Results of load() from here on. */
+/*
+ * Of the message on top, cut what Lua quotes of the text: a script that made
+ * it of a body and gave it no name would tell it to the log. That it breaks
+ * off is told: so those ask who read line by line.
+ */
+static void cut_quote(lua_State *L)
+{
+	const char *message = lua_tostring(L, -1);
+	const char *near = message ? strstr(message, " near ") : NULL;
+
+	if (!near || strcmp(near, " near <eof>") == 0)
+		return;
+	lua_pushlstring(L, message, (size_t)(near - message));
+	lua_remove(L, -2);
+}
+
+/* On top: the text; name may be NULL. Results of load() from here on. */
 static int load_text(lua_State *L, const char *name, const char *mode, int env)
 {
 	struct slice text;
@@ -102,10 +130,10 @@ static int load_text(lua_State *L, const char *name, const char *mode, int env)
 		return refuse(L, "binary", "t");
 	if (!strchr(mode, 't'))
 		return refuse(L, "text", mode);
-	if (chunk_load(L, text, name) != 0) {
-		lua_pushnil(L);
-		lua_insert(L, -2);
-		return 2;
+	if (chunk_load(L, text, name ? name : "=(load)") != 0) {
+		if (!name)
+			cut_quote(L);
+		return load_failed(L);
 	}
 	if (!env) {
 		env_bind(L);
@@ -120,25 +148,27 @@ static int base_load(lua_State *L)
 {
 	const char *mode = luaL_optstring(L, 3, "bt");
 	int env = lua_isnone(L, 4) ? 0 : 4;
-	const char *name;
+	const char *name = luaL_optstring(L, 2, NULL);
 
-	if (lua_type(L, 1) == LUA_TSTRING) {
-		name = luaL_optstring(L, 2, lua_tostring(L, 1));
+	if (lua_isstring(L, 1)) {
 		lua_pushvalue(L, 1);
 	} else {
 		luaL_checktype(L, 1, LUA_TFUNCTION);
-		name = luaL_optstring(L, 2, "=(load)");
+		vm_stack(L);
 		lua_settop(L, env ? 4 : 3);
-		collect_pieces(L);
+		lua_pushcfunction(L, collect_pieces);
+		lua_pushvalue(L, 1);
+		if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+			return load_failed(L);
 	}
 	return load_text(L, name, mode, env);
 }
 
 static int base_loadstring(lua_State *L)
 {
-	const char *text = luaL_checkstring(L, 1);
-	const char *name = luaL_optstring(L, 2, text);
+	const char *name = luaL_optstring(L, 2, NULL);
 
+	luaL_checkstring(L, 1);
 	lua_pushvalue(L, 1);
 	return load_text(L, name, "t", 0);
 }

@@ -167,9 +167,9 @@ static bool own(lua_State *L)
 
 static int co_isyieldable(lua_State *L)
 {
-	lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
+	lua_State *co = lua_isnoneornil(L, 1) ? L : check_co(L);
 
-	lua_pushboolean(L, own(L) && lua_isyieldable(co));
+	lua_pushboolean(L, (co != L || own(L)) && lua_isyieldable(co));
 	return 1;
 }
 

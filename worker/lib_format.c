@@ -233,8 +233,9 @@ static void add(struct out *o, struct spec *s, int arg)
 		add_quoted(o, s, arg);
 		break;
 	default:
-		luaL_error(o->L, "invalid conversion '%s%c' to 'format'",
-			   s->text, s->conversion ? s->conversion : ' ');
+		s->text[s->n] = s->conversion;
+		luaL_error(o->L, "invalid conversion '%s' to 'format'",
+			   s->text);
 	}
 }
 

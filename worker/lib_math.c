@@ -84,33 +84,43 @@ static int math_random(lua_State *L)
 	return 1;
 }
 
+/* What the script seeds with: its arguments, or the kernel's. */
+static void take_seed(lua_State *L, uint64_t seed[2])
+{
+	int exact = 0;
+	lua_Number n;
+
+	if (lua_isnone(L, 1)) {
+		random_open(vm_of(L));
+		memcpy(seed, vm_of(L)->random, 2 * sizeof(*seed));
+		return;
+	}
+	seed[0] = (uint64_t)lua_tointegerx(L, 1, &exact);
+	if (!exact) {
+		n = luaL_checknumber(L, 1);
+		memcpy(&seed[0], &n, sizeof(n));
+	}
+	seed[1] = (uint64_t)luaL_optinteger(L, 2, 0);
+}
+
 static int math_randomseed(lua_State *L)
 {
 	struct vm *vm = vm_of(L);
-	uint64_t seed[2] = {0, 0};
-	int exact = 0;
+	uint64_t seed[2];
 
 	if (!vm->seeded)
 		memcpy(vm->reseed, vm->random, sizeof(vm->random));
 	vm->seeded = true;
-	if (lua_isnone(L, 1)) {
-		random_open(vm);
-		return 0;
-	}
-	seed[0] = (uint64_t)lua_tointegerx(L, 1, &exact);
-	if (!exact) {
-		lua_Number n = luaL_checknumber(L, 1);
-
-		memcpy(&seed[0], &n, sizeof(n));
-	}
-	seed[1] = (uint64_t)luaL_optinteger(L, 2, 0);
+	take_seed(L, seed);
 	vm->random[0] = seed[0];
 	vm->random[1] = 0xff;
 	vm->random[2] = seed[1];
 	vm->random[3] = 0;
 	for (int i = 0; i < 16; i++)
 		next_random(vm->random);
-	return 0;
+	lua_pushinteger(L, (lua_Integer)seed[0]);
+	lua_pushinteger(L, (lua_Integer)seed[1]);
+	return 2;
 }
 
 static int math_pow(lua_State *L)

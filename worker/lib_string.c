@@ -31,7 +31,7 @@ static int str_rep(lua_State *L)
 		return 1;
 	}
 	if (__builtin_mul_overflow(s.n + sep.n, (size_t)times, &total) ||
-	    total > (size_t)1 << 31)
+	    total > INT32_MAX)
 		return luaL_error(L, "resulting string too large");
 	total -= sep.n;
 	vm_room(L, total * 2);

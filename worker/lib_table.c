@@ -17,7 +17,25 @@ struct list_arg {
 	bool raw;
 };
 
-static struct list_arg check_list(lua_State *L, int index)
+/* What a function does with a list. */
+enum { READS = 1, WRITES = 2, MEASURES = 4 };
+
+/* A value that is no table may stand for one if its metatable does it all. */
+static bool stands_in(lua_State *L, int index, int needs)
+{
+	static const char *const fields[] = {"__index", "__newindex", "__len"};
+
+	for (int i = 0; i < 3; i++) {
+		if (!(needs & 1 << i))
+			continue;
+		if (luaL_getmetafield(L, index, fields[i]) == LUA_TNIL)
+			return false;
+		lua_pop(L, 1);
+	}
+	return true;
+}
+
+static struct list_arg check_list(lua_State *L, int index, int needs)
 {
 	struct list_arg t = {.L = L, .index = index};
 	bool table = lua_istable(L, index);
@@ -30,10 +48,8 @@ static struct list_arg check_list(lua_State *L, int index)
 		return t;
 	}
 	lua_pop(L, 1);
-	if (!table && luaL_getmetafield(L, index, "__index") == LUA_TNIL)
+	if (!table && !stands_in(L, index, needs))
 		luaL_checktype(L, index, LUA_TTABLE);
-	else if (!table)
-		lua_pop(L, 1);
 	return t;
 }
 
@@ -65,7 +81,7 @@ static lua_Integer length(const struct list_arg *t)
 
 static int table_insert(lua_State *L)
 {
-	struct list_arg t = check_list(L, 1);
+	struct list_arg t = check_list(L, 1, READS | WRITES | MEASURES);
 	lua_Integer end = (lua_Integer)((lua_Unsigned)length(&t) + 1), at = end;
 	struct work work;
 
@@ -88,7 +104,7 @@ static int table_insert(lua_State *L)
 
 static int table_remove(lua_State *L)
 {
-	struct list_arg t = check_list(L, 1);
+	struct list_arg t = check_list(L, 1, READS | WRITES | MEASURES);
 	lua_Integer size = length(&t), at = luaL_optinteger(L, 2, size);
 	struct work work;
 
@@ -109,7 +125,7 @@ static int table_remove(lua_State *L)
 
 static int table_move(lua_State *L)
 {
-	struct list_arg from = check_list(L, 1), to;
+	struct list_arg from = check_list(L, 1, READS), to;
 	lua_Integer first = luaL_checkinteger(L, 2);
 	lua_Integer last = luaL_checkinteger(L, 3);
 	lua_Integer at = luaL_checkinteger(L, 4), n;
@@ -118,7 +134,7 @@ static int table_move(lua_State *L)
 	bool up;
 
 	lua_settop(L, 5);
-	to = check_list(L, target);
+	to = check_list(L, target, WRITES);
 	lua_pushvalue(L, target);
 	if (last < first)
 		return 1;
@@ -142,7 +158,7 @@ static int table_move(lua_State *L)
 
 static int table_concat(lua_State *L)
 {
-	struct list_arg t = check_list(L, 1);
+	struct list_arg t = check_list(L, 1, READS | MEASURES);
 	size_t sep_n, n;
 	const char *sep = luaL_optlstring(L, 2, "", &sep_n), *p;
 	lua_Integer i = luaL_optinteger(L, 3, 1), last;
@@ -157,9 +173,9 @@ static int table_concat(lua_State *L)
 		get(&t, i);
 		if (!lua_isstring(L, -1))
 			return luaL_error(L,
-					  "invalid value (at index %I) in "
+					  "invalid value (%s) at index %I in "
 					  "table for 'concat'",
-					  (LUAI_UACINT)i);
+					  luaL_typename(L, -1), (LUAI_UACINT)i);
 		p = lua_tolstring(L, -1, &n);
 		out_add(&o, p, n);
 		lua_pop(L, 1);
@@ -206,7 +222,7 @@ static int table_pack(lua_State *L)
 
 static int table_getn(lua_State *L)
 {
-	struct list_arg t = check_list(L, 1);
+	struct list_arg t = check_list(L, 1, MEASURES);
 
 	lua_pushinteger(L, length(&t));
 	return 1;

@@ -119,6 +119,9 @@ static bool in_class(uint8_t c, uint8_t class)
 	case 'x':
 		in = isxdigit(c);
 		break;
+	case 'z': /* of older engines; the reference one still has it */
+		in = c == 0;
+		break;
 	default:
 		return class == c;
 	}

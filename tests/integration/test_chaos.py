@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
 
 import chaos  # noqa: E402
 import crash_loops  # noqa: E402
+import lua_suite  # noqa: E402
 import neighbour  # noqa: E402
 import overload  # noqa: E402
 import poison  # noqa: E402
@@ -150,3 +151,30 @@ def test_an_innocent_script_beside_a_hostile_one():
     """Every answer is right; how fast it came is for `make soak` to tell."""
     assert neighbour.run(rounds=2, seconds=1, seed=20261122,
                          worker=LIMITED) == []
+
+
+def test_files_of_a_suite_are_contained(release, tmp_path):
+    """Ours, not Lua's: one that passes, one that fails and then does not end,
+    one that does not compile."""
+    (tmp_path / "good.lua").write_text("assert(require('tracegc') == 1)")
+    (tmp_path / "tracegc.lua").write_text("return 1")
+    (tmp_path / "bad.lua").write_text("assert(io) io.write('x') while 1 do end")
+    (tmp_path / "broken.lua").write_text("= 1")
+    lines = []
+    assert lua_suite.run(sorted(tmp_path.glob("*.lua")), 1, lines.append) == []
+    assert [line.split()[:1] + line[15:].split()[3:4] for line in lines] == [
+        ["bad.lua", "script_error"], ["bad.lua", "timeout"],
+        ["broken.lua", "unavailable"], ["broken.lua", "unavailable"],
+        ["good.lua", "ok"], ["good.lua", "ok"],
+        ["tracegc.lua", "ok"], ["tracegc.lua", "ok"]]
+
+
+def test_the_verdict_on_a_suite_can_fail():
+    """Negative control: a worker that crashed, an event without an answer, a
+    script that was ready and then was not."""
+    fine = {"as it stands": ("script_error", ""), "on and on": ("memory", "")}
+    assert not lua_suite.judge("ready", fine, [("suite", "memory")])
+    assert lua_suite.judge("ready", fine, [("suite", "crashed")])
+    assert lua_suite.judge("ready", fine, [("beside", "memory")])
+    assert lua_suite.judge("ready", {"on and on": ("unanswered", "")}, [])
+    assert lua_suite.judge("ready", {"on and on": ("unavailable", "")}, [])

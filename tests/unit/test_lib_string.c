@@ -33,7 +33,9 @@ Test(lib_string, patterns)
 		{"", "x*$", ""},
 		{"aaa", "a?a?a?aaa", "aaa"},
 		{"abc", "()b()", "2"},
-		{"a\\0b", "%z", "nil"},
+		{"a\\0b", "%z()", "3"},
+		{"\\0a", "%Z", "a"},
+		{"a", "%f[%z]()", "2"},
 		{"tab\\t", "%c", "\t"},
 		{"fooBar", "%l+%u", "fooB"},
 		{"..", "%.%.", ".."},
@@ -166,6 +168,8 @@ Test(lib_string, rep)
 	expect("return ('ab'):rep(1, '-')", "ab");
 	expect("return ('ab'):rep(0) .. ('ab'):rep(-5)", "");
 	expect("return #('x'):rep(1000000)", "1000000");
+	expect("return select(2, pcall(string.rep, 'ab', 1 << 30))",
+	       "resulting string too large");
 }
 
 Test(lib_string, format)
@@ -200,6 +204,8 @@ Test(lib_string, format)
 	       "bad argument #2 to 'string.format' (no value)");
 	expect("return ('%'):rep(2):format()", "%");
 	expect("return pcall(string.format, '%')", "false");
+	expect("return select(2, pcall(string.format, '%', 1))",
+	       "invalid conversion '%' to 'format'");
 }
 
 /* The engine's own functions, to compare with. */
@@ -229,7 +235,7 @@ Test(lib_string, agrees_with_the_reference_engine)
 	    "local parts = {'a', 'b', '.', '%a', '%d', '[ab]', '[^a]', '*', "
 	    "  '+', '-', '?', '(', ')', '()', '^', '$', '%1', '%b()', "
 	    "  '%f[%w]', '%', '[', ']', '[]a]', '[a-c]', '%-', '[%w_]', "
-	    "  '\\0', ' '} "
+	    "  '\\0', ' ', '%z', '%Z', '[^%z]', '%f[%z]'} "
 	    "local letters = {'a', 'b', 'c', '1', '(', ')', ' ', '\\0', "
 	    "  '-'} "
 	    "local function any(list, most) local t = {} "

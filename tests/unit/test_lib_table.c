@@ -44,7 +44,22 @@ Test(lib_table, concat)
 	expect("return table.concat({1, 2, 3}, ',', 2, 3)", "2,3");
 	expect("return table.concat({})", "");
 	expect("return select(2, pcall(table.concat, {1, {}, 3}))",
-	       "invalid value (at index 2) in table for 'concat'");
+	       "invalid value (table) at index 2 in table for 'concat'");
+}
+
+/* A string has a metatable, but not one that makes it a list. */
+Test(lib_table, strings_are_no_lists)
+{
+	expect("local said = {} for _, f in ipairs {'concat', 'getn', "
+	       "'insert', 'move', 'remove'} do local ok, e = "
+	       "pcall(table[f], 'abc', 1, 1, 1) said[#said + 1] = tostring("
+	       "not ok and e:find('table expected, got string') ~= nil) end "
+	       "return table.concat(said, ' ')",
+	       "true true true true true");
+	expect("return #table.move('abc', 1, 1, 1, {})", "0");
+	expect("return select(2, pcall(table.move, {}, 1, 1, 1, 'abc'))",
+	       "bad argument #5 to 'table.move' (table expected, got "
+	       "string)");
 }
 
 Test(lib_table, pack_and_unpack)

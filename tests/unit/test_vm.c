@@ -156,7 +156,47 @@ Test(vm, load_takes_text_only)
 	       "7");
 	expect("return loadstring('return ...')(8)", "8");
 	expect("return select(2, load(('x=1\\n'):rep(100000)))",
-	       "[string]:1: source text over 256 KiB");
+	       "(load):1: source text over 256 KiB");
+}
+
+/* What its reader does wrong is told, as a mistake in the text is. */
+Test(vm, load_survives_its_reader)
+{
+	expect("return select(2, load(function() error('no', 0) end))", "no");
+	expect("return select(2, load(function() return {} end))",
+	       "reader function must return a string");
+	expect("return select('#', load(function() error() end))", "2");
+	expect("local t = {7, 'return '} "
+	       "return load(function() return table.remove(t) end)()",
+	       "7");
+	expect("return select(2, load(7))", "(load):1: unexpected symbol");
+}
+
+/* What it is made of may be a stranger's, and its error ends in a log. */
+Test(vm, a_chunk_without_a_name_is_not_quoted)
+{
+	expect("return select(2, load('user=a&password=b'))",
+	       "(load):1: unexpected symbol");
+	expect("return select(2, loadstring('user=a&password=b'))",
+	       "(load):1: unexpected symbol");
+	expect("return select(2, load('x = \"pass near <eof>\\n'))",
+	       "(load):1: unfinished string");
+	expect("return select(2, load('\\nreturn 12pass'))",
+	       "(load):2: malformed number");
+	expect("return select(2, load(function() return nil end))", "nil");
+	expect("local t = {'pass word'} return select(2, load(function() "
+	       "return table.remove(t) end))",
+	       "(load):1: syntax error");
+	/* Is more to come? So ask those that read line by line. */
+	expect("return select(2, load('if x then'))",
+	       "(load):1: 'end' expected near <eof>");
+	expect("load('\\nlocal pass pass()')()",
+	       "error: (load):2: attempt to call a nil value (local 'pass')");
+	/* A name asks for all of it. */
+	expect("return select(2, load('pass word', '=n'))",
+	       "n:1: syntax error near 'word'");
+	expect("return select(2, load('pass word', 'pass word'))",
+	       "[string \"pass word\"]:1: syntax error near 'word'");
 }
 
 Test(vm, mutated_bytecode_is_refused)
@@ -255,6 +295,11 @@ Test(vm, coroutines)
 	expect("return coroutine.wrap(function() return select(2, "
 	       "coroutine.running()) or not coroutine.isyieldable() end)()",
 	       "false");
+	expect("local co = coroutine.create(print) "
+	       "return coroutine.isyieldable(co)",
+	       "true");
+	expect("return coroutine.isyieldable(coroutine.running())", "false");
+	expect("return pcall(coroutine.isyieldable, 1)", "false");
 	expect("return select(2, pcall(coroutine.wrap(function() error('w', 0)"
 	       " end)))",
 	       "w");
@@ -362,6 +407,22 @@ Test(vm, random_is_not_inherited)
 	       "assert(r >= 3 and r <= 5) assert(math.random() < 1) end "
 	       "return pcall(math.random, 2, 1)",
 	       "false");
+}
+
+/* A seed is told, and whoever has it gets the same numbers again. */
+Test(vm, a_seed_can_be_repeated)
+{
+	char first[64];
+
+	expect("local a, b = math.randomseed() local n = math.random(0) "
+	       "local c, d = math.randomseed(a, b) "
+	       "return n == math.random(0) and a == c and b == d",
+	       "true");
+	expect("return select(2, math.randomseed(7))", "0");
+	run("math.randomseed() return math.random(1 << 60)");
+	strcpy(first, result);
+	run("math.randomseed() return math.random(1 << 60)");
+	cr_expect_str_neq(result, first);
 }
 
 Test(vm, print)
