@@ -14,7 +14,6 @@ import pytest
 
 from lib.events import full_event
 from lib.pinfold import Pinfold
-from lib.rpc import RpcError
 from lib.wait import until
 
 EVAL = """
@@ -632,9 +631,8 @@ def test_case_51_an_endless_loop_is_cut_off(pinfold):
     pid = broker.control_client().call("status")["scripts"]
     loop = client.send("before_request", [{"id": "1", "req": {"path": "/loop"}}])
     assert client.call("close", [full_event("close", "2")])["errors"] == []
-    with pytest.raises(RpcError) as caught:
-        client.wait(loop)
-    assert caught.value.code == "timeout" and caught.value.script == "loop"
+    error = client.wait_error(loop)
+    assert error.code == "timeout" and error.script == "loop"
     assert client.call("before_request",
                        [{"id": "1", "req": {"path": "/"}}])["ops"] == []
     after = broker.control_client().call("status")["scripts"]

@@ -109,13 +109,17 @@ class Client:
     def call(self, method, params=(), timeout=None, bodies=None):
         return self.wait(self.send(method, params, bodies), timeout)
 
-    def error(self, method, params=(), timeout=None, bodies=None):
-        """The RpcError that this call must end with."""
+    def wait_error(self, msgid, timeout=None):
+        """The RpcError that this request must end with."""
         try:
-            result = self.call(method, params, timeout, bodies)
+            result = self.wait(msgid, timeout)
         except RpcError as error:
             return error
-        raise AssertionError(f"{method} was answered: {result!r}")
+        raise AssertionError(f"request {msgid} was answered: {result!r}")
+
+    def error(self, method, params=(), timeout=None, bodies=None):
+        """The same of a call."""
+        return self.wait_error(self.send(method, params, bodies), timeout)
 
     def hello(self, caps=("lazy_body",), client="pinfold-tests"):
         return self.call("hello", [{"client": client, "version": "0",

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from lib.gateway import GatewayProcess
-from probe import Probe, find
+from lib.pinfold import build_dir
+from probe import Probe
 
 MANDATORY = ["environment", "fds", "no_new_privs", "capabilities", "rlimits",
              "dumpable", "pdeathsig", "seccomp"]
@@ -24,8 +25,8 @@ AT_FDCWD = -100
 OPENAT, SOCKET, MMAP = 257, 41, 9
 
 pytestmark = pytest.mark.skipif(
-    platform.machine() != "x86_64" or find("gateway-probe") is None,
-    reason="gateway-probe is not built, or this is no x86-64")
+    platform.machine() != "x86_64" or not (build_dir() / "pinfold-gateway").exists(),
+    reason="there is no gateway, or this is no x86-64")
 
 
 @pytest.fixture
