@@ -21,8 +21,9 @@
 #   make soak     the long forms of what `make test` does in seconds: poisoned,
 #                 endless and ten times too many events for SOAK_SECONDS (600)
 #                 each, fifty crash loops, two hundred clients that do not read,
-#                 ENDS (100) ends and RELOADS (200) under load, ROUNDS (50) of
-#                 a full disk, a hostile script beside another
+#                 healthy scripts without a pause, ENDS (100) ends and RELOADS
+#                 (200) under load, ROUNDS (50) of a full disk, a hostile script
+#                 beside another
 #   make fuzz     run every fuzz target for SECONDS each (default 30)
 #   make format   lay out every C file as .clang-format says
 #   make clean    remove build/
@@ -108,6 +109,7 @@ soak:
 	@$(PYTHON) tests/chaos/overload.py --seconds $$(( $(SOAK_SECONDS) / 10 ))
 	@$(PYTHON) tests/chaos/crash_loops.py
 	@$(PYTHON) tests/chaos/readers.py
+	@$(PYTHON) tests/chaos/steady.py
 	@$(PYTHON) tests/chaos/ends.py --times $(ENDS)
 	@$(PYTHON) tests/chaos/reloads.py --times $(RELOADS)
 	@$(PYTHON) tests/chaos/full_disk.py --rounds $(ROUNDS)

@@ -16,6 +16,7 @@ import neighbour  # noqa: E402
 import overload  # noqa: E402
 import poison  # noqa: E402
 import readers  # noqa: E402
+import steady  # noqa: E402
 import timeouts  # noqa: E402
 
 # Memory is limited by the worker's own heap, which sanitizers replace.
@@ -151,6 +152,25 @@ def test_an_innocent_script_beside_a_hostile_one():
     """Every answer is right; how fast it came is for `make soak` to tell."""
     assert neighbour.run(rounds=2, seconds=1, seed=20261122,
                          worker=LIMITED) == []
+
+
+STEADY = "kv_incr,kv_list,body,artifacts,raises_waiting,coroutines,kept,ets"
+
+
+def test_healthy_scripts_without_a_pause(release):
+    assert steady.run(seconds=1, seed=20261122, only=STEADY) == []
+
+
+def test_the_verdict_on_healthy_scripts_can_fail():
+    """Negative control: another code, a worker that ended, growth; and growth
+    where it may be."""
+    assert not steady.judge("s", "", {"ok": 9}, 0, 0)
+    assert steady.judge("s", "", {"ok": 9, "memory": 1}, 0, 0)
+    assert steady.judge("s", steady.FAILS, {"ok": 9}, 0, 0)
+    assert steady.judge("s", "", {}, 0, 0)
+    assert steady.judge("s", "", {"ok": 9}, 1, 0)
+    assert steady.judge("s", "", {"ok": 9}, 0, 1 << 30)
+    assert not steady.judge("s", steady.STORES, {"ok": 9}, 0, 1 << 30)
 
 
 def test_files_of_a_suite_are_contained(release, tmp_path):
