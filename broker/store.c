@@ -152,6 +152,7 @@ static void on_group(struct store *s, struct group *g)
 	struct list over, *node;
 
 	memcpy(s->usage, g->usage, sizeof(s->usage));
+	s->freed = g->freed;
 	s->status.full = g->full;
 	s->status.groups++;
 	s->flight = NULL;
@@ -169,6 +170,7 @@ static void on_group(struct store *s, struct group *g)
 		tell(b, status);
 	}
 	want_turn(s);
+	store_tidy_seen(s);
 	maybe_stop(s);
 }
 
@@ -302,6 +304,10 @@ static void defaults(struct store_options *o)
 		o->cache_bytes = 64 << 20;
 	if (!o->write_buffer_bytes)
 		o->write_buffer_bytes = 32 << 20;
+	if (!o->tidy_bytes)
+		o->tidy_bytes = 64 << 20;
+	if (!o->tidy_ms)
+		o->tidy_ms = 10000;
 }
 
 static void start(struct store *s, const struct store_options *o)
@@ -318,6 +324,7 @@ static void start(struct store *s, const struct store_options *o)
 	s->group[1].job.done = on_group_1;
 	must(uv_prepare_init(s->loop, &s->turn) == 0);
 	must(uv_idle_init(s->loop, &s->again) == 0);
+	store_tidy_init(s, o);
 }
 
 /* For the start on a full disk; what is refused stays as it is. */
@@ -368,10 +375,10 @@ int store_open(struct store **out, uv_loop_t *loop, const char *dir,
 	return OK;
 }
 
-static void on_again_closed(uv_handle_t *handle)
+static void on_tidy_closed(uv_handle_t *handle)
 {
 	struct store *s =
-		container_of((uv_idle_t *)handle, struct store, again);
+		container_of((uv_timer_t *)handle, struct store, tidy.timer);
 	void (*cb)(void *arg) = s->close_cb;
 	void *arg = s->close_arg;
 
@@ -379,6 +386,14 @@ static void on_again_closed(uv_handle_t *handle)
 	free(s->thread.dir);
 	free(s);
 	cb(arg);
+}
+
+static void on_again_closed(uv_handle_t *handle)
+{
+	struct store *s =
+		container_of((uv_idle_t *)handle, struct store, again);
+
+	store_tidy_close(s, on_tidy_closed);
 }
 
 static void on_turn_closed(uv_handle_t *handle)

@@ -62,6 +62,9 @@ struct store_options {
 	size_t write_buffer_bytes; /* memtable; 32 MiB */
 	size_t loop_bytes;	   /* smaller groups the loop may write; none.
 				    * Nor with STORE_DISK. */
+	uint64_t tidy_bytes;	   /* of large values that were freed, after
+				    * which the disk gets them back; 64 MiB */
+	uint64_t tidy_ms;	   /* and not more often; 10 s */
 	/* What only tests set; of STORE_MEM. */
 	bool cold;	     /* the cache never answers */
 	uint32_t fail_write; /* the nth group fails, counted from 1 */

@@ -24,6 +24,13 @@ struct store {
 	size_t queue_bytes, loop_bytes;
 	uint64_t thread_until_ms; /* the loop's last write took long */
 	size_t jobs;		  /* posted, not back yet; groups aside */
+	uint64_t freed;		  /* as of the last group, see group.freed */
+	struct {
+		uv_timer_t timer;
+		struct job job;
+		uint64_t done, bytes, ms; /* freed at the last one; options */
+		bool busy;
+	} tidy;
 	struct store_status status;
 	bool sync, closing, stopped;
 	void (*close_cb)(void *arg);
@@ -35,6 +42,12 @@ enum { STORE_MAX_JOBS = 16384 };
 /* May one more job be posted? ERR_FULL, ERR_CLOSED. */
 int store_job_allowed(const struct store *s) must_check;
 void store_job_post(struct store *s, struct job *job);
+
+/* store_tidy.c: when enough large values were freed, their room goes back to
+ * the disk. seen(): after each group. */
+void store_tidy_init(struct store *s, const struct store_options *o);
+void store_tidy_seen(struct store *s);
+void store_tidy_close(struct store *s, uv_close_cb closed);
 
 /* In every done of such a job, last of all: s may begin to close. */
 void store_job_over(struct store *s);

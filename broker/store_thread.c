@@ -63,6 +63,12 @@ static void count(uint64_t *usage, int64_t by)
 		*usage += (uint64_t)by;
 }
 
+static void freed(struct store_thread *t, int64_t bytes)
+{
+	if (bytes >= ENGINE_LARGE)
+		t->freed += (uint64_t)bytes;
+}
+
 static int add_op(struct store_thread *t, const struct store_op *op,
 		  bool nowait)
 {
@@ -74,10 +80,12 @@ static int add_op(struct store_thread *t, const struct store_op *op,
 		return OK;
 	if (op->account) {
 		r = t->ops->size(t->engine, op->key, nowait, &old);
-		if (r == OK)
-			count(usage, -(int64_t)(op->key.n + old));
-		else if (r != ERR_ABSENT)
+		if (r != OK && r != ERR_ABSENT)
 			return r;
+		if (r == OK) {
+			count(usage, -(int64_t)(op->key.n + old));
+			freed(t, (int64_t)old);
+		}
 		if (!op->del)
 			count(usage, (int64_t)(op->key.n + op->value.n));
 	}
@@ -95,8 +103,10 @@ static int add_batch(struct store_thread *t, const struct store_batch *b,
 
 	for (size_t i = 0; i < b->n && r == OK; i++)
 		r = add_op(t, &b->op[i], nowait);
-	for (uint8_t i = 1; i < STORE_ACCOUNTS; i++)
+	for (uint8_t i = 1; i < STORE_ACCOUNTS; i++) {
 		count(&t->usage[i], b->charge[i]);
+		freed(t, -b->charge[i]);
+	}
 	return r;
 }
 
@@ -151,6 +161,7 @@ static int write_or_not(struct store_thread *t, struct group *g, bool nowait)
 	if (r < 0)
 		memcpy(t->usage, before, sizeof(before));
 	memcpy(g->usage, t->usage, sizeof(g->usage));
+	g->freed = t->freed;
 	return r;
 }
 
@@ -158,6 +169,18 @@ void store_thread_write(struct store_thread *t, struct job *job)
 {
 	job->status =
 		write_or_not(t, container_of(job, struct group, job), false);
+}
+
+void store_thread_flush(struct store_thread *t, struct job *job)
+{
+	job->status = OK;
+	if (t->ops->flush)
+		t->ops->flush(t->engine);
+}
+
+void store_thread_compact(struct store_thread *t, struct job *job)
+{
+	job->status = t->ops->compact ? t->ops->compact(t->engine) : OK;
 }
 
 int store_thread_try_write(struct store_thread *t, struct job *job)

@@ -28,6 +28,7 @@ struct group {
 	struct list batches;
 	size_t n, bytes;
 	uint64_t usage[STORE_ACCOUNTS]; /* after it, set by who wrote it */
+	uint64_t freed;			/* in all, likewise */
 	bool sync, full;
 };
 
@@ -45,6 +46,7 @@ struct store_thread {
 	const struct engine_ops *ops;
 	char *dir;
 	uint64_t usage[STORE_ACCOUNTS];
+	uint64_t freed; /* bytes of large values that are no more */
 	uint64_t floor, space_at_ms, since_space;
 	bool full;
 };
@@ -64,6 +66,10 @@ void store_thread_post(struct store_thread *t, struct job *job);
  * on the loop with t->async, after which t's memory is free to go.
  */
 void store_thread_stop(struct store_thread *t, uv_close_cb closed);
+
+/* The works of jobs: see engine.h. */
+void store_thread_flush(struct store_thread *t, struct job *job);
+void store_thread_compact(struct store_thread *t, struct job *job);
 
 /* The work of a group's job. */
 void store_thread_write(struct store_thread *t, struct job *job);

@@ -18,6 +18,10 @@ struct engine;
 /* Its value is STORE_FORMAT in digits. */
 #define ENGINE_KEY_FORMAT "mformat"
 
+/* Values from this size on may be kept apart, in files that are given up as a
+ * whole; bytes. */
+enum { ENGINE_LARGE = 32 << 10 };
+
 /* What a scan found; the slices are offsets until it is over. */
 struct engine_rows {
 	struct buf bytes;
@@ -60,6 +64,12 @@ struct engine_ops {
 	int (*commit)(struct engine *e, enum engine_commit how,
 		      char why[STORE_WHY]);
 	void (*abandon)(struct engine *e);
+
+	/* For room on the disk after large values were deleted or replaced:
+	 * flush, a while later compact. Both only begin something. ERR_AGAIN:
+	 * what was to be flushed is not yet. May be NULL. */
+	void (*flush)(struct engine *e);
+	int (*compact)(struct engine *e);
 
 	/* Bytes that the engine may still write without being asked. */
 	uint64_t (*backlog)(struct engine *e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rocksdb: the engine that keeps things on disk; the only file that knows
- * RocksDB. Start at rocks_open(): most of what makes it safe is settings.
+ * rocksdb: the engine that keeps things on disk. Start at rocks_open(); most of
+ * what makes it safe is settings, and those are in rocksdb_parts.c.
  *
  * DIR/format read before anything is opened or made (format.h)
  * DIR/lock   locked by whoever has the store open
@@ -13,7 +13,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -23,29 +22,19 @@
 #include "broker/store/engine.h"
 #include "broker/store/format.h"
 #include "broker/store/mark.h"
+#include "broker/store/rocksdb_parts.h"
 #include "lib/log.h"
 
 struct engine {
 	rocksdb_t *db;
-	rocksdb_options_t *options;
-	rocksdb_block_based_table_options_t *table;
-	rocksdb_cache_t *cache;
-	rocksdb_readoptions_t *read, *read_cached, *read_scan;
-	rocksdb_writeoptions_t *write[ENGINE_NOWAIT + 1];
-	rocksdb_writebatch_t *batch;
+	struct rocks_parts parts;
 	struct mark mark;
 	int lock;
 	char *dir, *path;
 };
 
 enum {
-	BLOB_FROM = 32 << 10, /* larger values go to blob files */
-	BLOB_FILE = 64 << 20,
-	WAL_TOTAL = 64 << 20,
 	VERIFY_MAX = 256 << 20, /* what is read as a whole at the start */
-	RECOVERY_TOLERATE_TORN_TAIL = 0,
-	TIER_BLOCK_CACHE = 1,
-	LOG_LEVEL_WARN = 2,
 };
 
 static const char *tail(const char *s, const char *prefix)
@@ -78,65 +67,6 @@ static int fate(char *err, const char *path, char why[STORE_WHY])
 	}
 	free(err);
 	return r;
-}
-
-static rocksdb_options_t *make_options(struct engine *e,
-				       const struct store_options *o)
-{
-	rocksdb_options_t *opt = rocksdb_options_create();
-
-	e->cache = rocksdb_cache_create_lru(o->cache_bytes);
-	e->table = rocksdb_block_based_options_create();
-	rocksdb_block_based_options_set_block_cache(e->table, e->cache);
-	rocksdb_block_based_options_set_filter_policy(
-		e->table, rocksdb_filterpolicy_create_bloom_full(10));
-	rocksdb_options_set_block_based_table_factory(opt, e->table);
-
-	/* Fail loudly: a flipped bit in the log must not drop what follows
-	 * it, yet the torn tail of a kill is no damage. */
-	rocksdb_options_set_wal_recovery_mode(opt, RECOVERY_TOLERATE_TORN_TAIL);
-	rocksdb_options_set_paranoid_checks(opt, 1);
-	rocksdb_options_set_max_total_wal_size(opt, WAL_TOTAL);
-	rocksdb_options_set_recycle_log_file_num(opt, 0);
-	rocksdb_options_set_wal_bytes_per_sync(opt, 0);
-	rocksdb_options_set_max_open_files(opt, 256);
-	/* More than 2 can put a failed flush out of order in 7.8. */
-	rocksdb_options_set_max_write_buffer_number(opt, 2);
-	rocksdb_options_set_write_buffer_size(opt, o->write_buffer_bytes);
-	rocksdb_options_set_max_background_jobs(opt, 2);
-
-	rocksdb_options_set_enable_blob_files(opt, 1);
-	rocksdb_options_set_min_blob_size(opt, BLOB_FROM);
-	rocksdb_options_set_blob_file_size(opt, BLOB_FILE);
-	rocksdb_options_set_enable_blob_gc(opt, 1);
-	rocksdb_options_set_blob_gc_force_threshold(opt, 0.5);
-
-	rocksdb_options_set_info_log_level(opt, LOG_LEVEL_WARN);
-	rocksdb_options_set_keep_log_file_num(opt, 4);
-	rocksdb_options_set_max_log_file_size(opt, 1 << 20);
-	/* An idle broker must not wake up for statistics. */
-	rocksdb_options_set_stats_dump_period_sec(opt, 0);
-	rocksdb_options_set_stats_persist_period_sec(opt, 0);
-	return opt;
-}
-
-/* The library's classes have no forms that fail. */
-static void make_parts(struct engine *e, const struct store_options *o)
-{
-	e->options = make_options(e, o);
-	e->read = rocksdb_readoptions_create();
-	e->read_cached = rocksdb_readoptions_create();
-	rocksdb_readoptions_set_read_tier(e->read_cached, TIER_BLOCK_CACHE);
-	e->read_scan = rocksdb_readoptions_create();
-	rocksdb_readoptions_set_verify_checksums(e->read, 1);
-	rocksdb_readoptions_set_verify_checksums(e->read_cached, 1);
-	rocksdb_readoptions_set_verify_checksums(e->read_scan, 1);
-	rocksdb_readoptions_set_fill_cache(e->read_scan, 0);
-	for (int i = 0; i <= ENGINE_NOWAIT; i++)
-		e->write[i] = rocksdb_writeoptions_create();
-	rocksdb_writeoptions_set_sync(e->write[ENGINE_SYNC], 1);
-	rocksdb_writeoptions_set_no_slowdown(e->write[ENGINE_NOWAIT], 1);
-	e->batch = rocksdb_writebatch_create();
 }
 
 static int sys_error(const char *what, const char *path, char why[STORE_WHY])
@@ -194,12 +124,12 @@ static int create(struct engine *e, char why[STORE_WHY])
 	}
 	snprintf(fresh, sizeof(fresh), "%s/db.new", e->dir);
 	if (stat(fresh, &st) == 0)
-		rocksdb_destroy_db(e->options, fresh, &err);
+		rocksdb_destroy_db(e->parts.options, fresh, &err);
 	if (err)
 		return fate(err, fresh, why);
-	rocksdb_options_set_create_if_missing(e->options, 1);
-	db = rocksdb_open(e->options, fresh, &err);
-	rocksdb_options_set_create_if_missing(e->options, 0);
+	rocksdb_options_set_create_if_missing(e->parts.options, 1);
+	db = rocksdb_open(e->parts.options, fresh, &err);
+	rocksdb_options_set_create_if_missing(e->parts.options, 0);
 	if (err)
 		return fate(err, fresh, why);
 	rocksdb_close(db);
@@ -239,7 +169,7 @@ static int check_tables(struct engine *e, char why[STORE_WHY])
 	rocksdb_property_int(e->db, "rocksdb.live-blob-file-size", &blobs);
 	if (tables + blobs > VERIFY_MAX)
 		return OK;
-	it = rocksdb_create_iterator(e->db, e->read_scan);
+	it = rocksdb_create_iterator(e->db, e->parts.read_scan);
 	rocksdb_iter_seek_to_first(it);
 	while (rocksdb_iter_valid(it))
 		rocksdb_iter_next(it);
@@ -283,7 +213,7 @@ static int open_db(struct engine *e, char why[STORE_WHY])
 			 e->mark.manifest);
 		return ERR_CORRUPT;
 	}
-	e->db = rocksdb_open(e->options, e->path, &err);
+	e->db = rocksdb_open(e->parts.options, e->path, &err);
 	if (err) {
 		r = fate(err, e->path, why);
 		name_culprit(e, why);
@@ -331,17 +261,7 @@ static void rocks_close(struct engine *e)
 		free(err);
 		rocksdb_close(e->db);
 	}
-	if (e->options) {
-		rocksdb_writebatch_destroy(e->batch);
-		for (int i = 0; i <= ENGINE_NOWAIT; i++)
-			rocksdb_writeoptions_destroy(e->write[i]);
-		rocksdb_readoptions_destroy(e->read);
-		rocksdb_readoptions_destroy(e->read_cached);
-		rocksdb_readoptions_destroy(e->read_scan);
-		rocksdb_options_destroy(e->options);
-		rocksdb_block_based_options_destroy(e->table);
-		rocksdb_cache_destroy(e->cache);
-	}
+	rocks_parts_free(&e->parts);
 	mark_close(&e->mark);
 	if (e->lock >= 0)
 		close(e->lock);
@@ -369,7 +289,7 @@ static int rocks_open(struct engine **out, const char *dir,
 		goto out;
 	if ((r = take_lock(e, why)) < 0)
 		goto out;
-	make_parts(e, o);
+	rocks_parts_make(&e->parts, o);
 	if ((r = create(e, why)) < 0)
 		goto out;
 	r = open_db(e, why);
@@ -420,7 +340,8 @@ static int rocks_get(struct engine *e, struct slice key, bool cached,
 	const char *p;
 	size_t n;
 
-	v = rocksdb_get_pinned(e->db, cached ? e->read_cached : e->read,
+	v = rocksdb_get_pinned(e->db,
+			       cached ? e->parts.read_cached : e->parts.read,
 			       (const char *)key.p, key.n, &err);
 	if (err)
 		return read_error(err, cached);
@@ -439,7 +360,8 @@ static int rocks_size(struct engine *e, struct slice key, bool cached,
 	char *err = NULL;
 
 	*n = 0;
-	v = rocksdb_get_pinned(e->db, cached ? e->read_cached : e->read,
+	v = rocksdb_get_pinned(e->db,
+			       cached ? e->parts.read_cached : e->parts.read,
 			       (const char *)key.p, key.n, &err);
 	if (err)
 		return read_error(err, cached);
@@ -496,7 +418,8 @@ static int rocks_scan(struct engine *e, const struct store_range *range,
 		      struct engine_rows *out)
 {
 	struct slice from = range->after.n ? range->after : range->prefix;
-	rocksdb_iterator_t *it = rocksdb_create_iterator(e->db, e->read_scan);
+	rocksdb_iterator_t *it =
+		rocksdb_create_iterator(e->db, e->parts.read_scan);
 	char *err = NULL;
 	int r;
 
@@ -509,18 +432,18 @@ static int rocks_scan(struct engine *e, const struct store_range *range,
 
 static void rocks_put(struct engine *e, struct slice key, struct slice value)
 {
-	rocksdb_writebatch_put(e->batch, (const char *)key.p, key.n,
+	rocksdb_writebatch_put(e->parts.batch, (const char *)key.p, key.n,
 			       (const char *)value.p, value.n);
 }
 
 static void rocks_del(struct engine *e, struct slice key)
 {
-	rocksdb_writebatch_delete(e->batch, (const char *)key.p, key.n);
+	rocksdb_writebatch_delete(e->parts.batch, (const char *)key.p, key.n);
 }
 
 static void rocks_abandon(struct engine *e)
 {
-	rocksdb_writebatch_clear(e->batch);
+	rocksdb_writebatch_clear(e->parts.batch);
 }
 
 static int rocks_commit(struct engine *e, enum engine_commit how,
@@ -528,13 +451,43 @@ static int rocks_commit(struct engine *e, enum engine_commit how,
 {
 	char *err = NULL;
 
-	rocksdb_write(e->db, e->write[how], e->batch, &err);
-	rocksdb_writebatch_clear(e->batch);
+	rocksdb_write(e->db, e->parts.write[how], e->parts.batch, &err);
+	rocksdb_writebatch_clear(e->parts.batch);
 	if (err && how == ENGINE_NOWAIT && would_wait(err))
 		return ERR_AGAIN;
 	if (err)
 		return fate(err, e->path, why);
 	put_mark(e, how == ENGINE_SYNC ? MARK_SYNCED : MARK_WRITTEN);
+	return OK;
+}
+
+static void rocks_flush(struct engine *e)
+{
+	char *err = NULL;
+
+	rocksdb_flush(e->db, e->parts.flush, &err);
+	free(err); /* the next one will tell */
+}
+
+static bool is_flushing(struct engine *e)
+{
+	uint64_t waiting = 0, running = 0;
+
+	rocksdb_property_int(e->db, "rocksdb.num-immutable-mem-table",
+			     &waiting);
+	rocksdb_property_int(e->db, "rocksdb.num-running-flushes", &running);
+	return waiting || running;
+}
+
+/* Its own threads do it. */
+static int rocks_compact(struct engine *e)
+{
+	char *err = NULL;
+
+	if (is_flushing(e))
+		return ERR_AGAIN;
+	rocksdb_suggest_compact_range(e->db, "", 0, "\xff", 1, &err);
+	free(err);
 	return OK;
 }
 
@@ -589,6 +542,8 @@ const struct engine_ops engine_rocksdb = {
 	.del = rocks_del,
 	.commit = rocks_commit,
 	.abandon = rocks_abandon,
+	.flush = rocks_flush,
+	.compact = rocks_compact,
 	.backlog = rocks_backlog,
 	.backup = rocks_backup,
 };

@@ -287,6 +287,84 @@ Test(store, no_space_refuses_writes_and_goes_on)
 	room_close(&r);
 }
 
+static uint64_t disk_bytes(const struct room *r)
+{
+	uint64_t sum = 0;
+	struct stat st;
+	char path[128];
+	glob_t found;
+
+	snprintf(path, sizeof(path), "%s/db/*.blob", r->dir);
+	if (glob(path, 0, NULL, &found) != 0)
+		return 0;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		if (stat(found.gl_pathv[i], &st) == 0)
+			sum += (uint64_t)st.st_size;
+	globfree(&found);
+	return sum;
+}
+
+/* The engine's own threads tell the loop nothing. */
+static void wait_bytes(struct room *r, uint64_t least, uint64_t most)
+{
+	uint64_t now;
+
+	do {
+		uv_run(&r->loop, UV_RUN_NOWAIT);
+		usleep(1000);
+		now = disk_bytes(r);
+	} while (now < least || now > most);
+}
+
+static void put_large(struct room *r, const char *key, struct slice value,
+		      struct answer *w)
+{
+	struct store_batch *b = store_batch_new();
+
+	store_batch_set(b, 1, s(key), value);
+	cr_assert_eq(store_apply(r->store, b, on_status, w), OK);
+}
+
+/* A burst that is over: nothing is written any more, and the room of what was
+ * deleted comes back all the same. */
+Test(store, the_disk_gets_large_values_back, .timeout = 60)
+{
+	struct store_options o = rocks();
+	struct answer w = {0}, g = {0};
+	struct buf large = {0};
+	char key[16];
+	struct room r;
+	uint8_t *room;
+
+	o.write_buffer_bytes = 4 << 20;
+	o.tidy_bytes = 8 << 20;
+	o.tidy_ms = 50;
+	cr_assert_eq(buf_reserve(&large, 1 << 20, &room), OK);
+	memset(room, 'x', 1 << 20);
+	buf_commit(&large, 1 << 20);
+	room_open(&r, &o);
+	for (int i = 0; i < 40; i++) {
+		snprintf(key, sizeof(key), "q%d", i);
+		put_large(&r, key, buf_slice(&large), &w);
+		room_wait(&r, w.calls == i + 1);
+	}
+	cr_assert_eq(w.status, OK);
+	wait_bytes(&r, 30 << 20, UINT64_MAX);
+	for (int i = 1; i < 40; i++) {
+		struct store_batch *batch = store_batch_new();
+
+		snprintf(key, sizeof(key), "q%d", i);
+		store_batch_delete(batch, 1, s(key));
+		cr_assert_eq(store_apply(r.store, batch, on_status, &w), OK);
+	}
+	wait_bytes(&r, 0, 8 << 20);
+	room_get(&r, "q0", &g);
+	cr_assert_eq(g.text.n, large.n);
+	room_close(&r);
+	answer_fini(&g);
+	buf_fini(&large);
+}
+
 Test(store, a_backup_can_be_opened)
 {
 	struct store_options o = rocks();
