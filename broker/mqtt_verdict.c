@@ -240,37 +240,48 @@ static void replace(struct topics *t, struct slice mods)
 
 /* Is the element as modifiers may have it? Who sent it may have put more into
  * it than that. */
-static bool fits(struct slice raw, bool v5)
+static bool fits(const struct topics *t, struct slice raw)
 {
+	static const enum hook hooks[2][2] = {
+		{HOOK_ON_UNSUBSCRIBE, HOOK_ON_UNSUBSCRIBE_M5},
+		{HOOK_AUTH_ON_SUBSCRIBE, HOOK_AUTH_ON_SUBSCRIBE_M5}};
 	struct buf mods = {0};
 	bool good;
 
-	if (v5) {
+	if (t->v5) {
 		pack_map(&mods, 1);
 		pack_cstr(&mods, "topics");
 	}
 	pack_array(&mods, 1);
 	pack_raw(&mods, raw);
 	good = buf_error(&mods) == OK &&
-	       mods_check(v5 ? HOOK_AUTH_ON_SUBSCRIBE_M5
-			     : HOOK_AUTH_ON_SUBSCRIBE,
-			  buf_slice(&mods), NULL) == OK;
+	       mods_check(hooks[t->subscribe][t->v5], buf_slice(&mods), NULL) ==
+		       OK;
 	buf_fini(&mods);
 	return good;
 }
 
-/* It stays as it came: what of it counts. */
-static void keep(struct topics *t, struct slice raw, struct slice topic,
+/* It stays as it came: what of it counts. False: a topic that nobody can
+ * have, such as bytes that are no UTF-8. */
+static bool keep(struct topics *t, struct slice raw, struct slice topic,
 		 unsigned qos)
 {
-	t->n++;
-	if (!t->subscribe || fits(raw, t->v5)) {
-		pack_raw(&t->values, raw);
-		return;
+	struct buf plain = {0};
+	bool good = fits(t, raw);
+
+	if (!good && t->subscribe) {
+		pack_array(&plain, 2);
+		pack_text(&plain, topic);
+		pack_uint(&plain, qos);
+		raw = buf_slice(&plain);
+		good = buf_error(&plain) == OK && fits(t, raw);
 	}
-	pack_array(&t->values, 2);
-	pack_text(&t->values, topic);
-	pack_uint(&t->values, qos);
+	if (good) {
+		pack_raw(&t->values, raw);
+		t->n++;
+	}
+	buf_fini(&plain);
+	return good;
 }
 
 /* One element of `topics`; false: it is denied. */
@@ -286,10 +297,9 @@ static bool filter(const struct acl *acl, struct slice raw, struct topics *t)
 	if (c.error || (t->subscribe && !read_qos(&c, &qos)) ||
 	    acl_subscribe_match(acl, topic, qos, &mods) != 1)
 		return false;
-	if (mods.n)
-		replace(t, mods);
-	else
-		keep(t, raw, topic, qos);
+	if (!mods.n)
+		return keep(t, raw, topic, qos);
+	replace(t, mods);
 	return true;
 }
 
