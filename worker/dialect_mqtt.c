@@ -231,7 +231,7 @@ void mqtt_settle(struct lane *l, bool keep)
 		env_seal(&l->vm);
 	}
 	lane_end(l);
-	lane_settle(l);
+	lane_collect(l);
 }
 
 /* --- a run --- */

@@ -13,6 +13,7 @@
 #include "proto/unpack.h"
 #include "worker/convert.h"
 #include "worker/dialect.h"
+#include "worker/heap.h"
 
 enum {
 	KEEP = 64 << 10,
@@ -82,6 +83,18 @@ static int garbage_kb(const struct script *s)
 	return share > GARBAGE_KB ? GARBAGE_KB : (int)share;
 }
 
+/* A state that keeps much takes long to walk: half as much again may gather,
+ * as far as a quarter of the room that is left allows it to all lanes. */
+static int grown_kb(const struct lane *l)
+{
+	size_t used = heap_used(), limit = heap_limit(), room = 0;
+	int half = l->used_kb / 2;
+
+	if (used < limit)
+		room = (limit - used) / 1024 / 4 / l->host->script->concurrency;
+	return room < (size_t)half ? (int)room : half;
+}
+
 int lane_compile(struct lane *l)
 {
 	int r = l->dialect->compile(l);
@@ -89,15 +102,8 @@ int lane_compile(struct lane *l)
 	if (r < 0)
 		return r;
 	new_thread(l);
-	lane_settle(l);
+	lane_collect(l);
 	return OK;
-}
-
-void lane_settle(struct lane *l)
-{
-	l->garbage_kb = garbage_kb(l->host->script);
-	lua_gc(l->vm.L, LUA_GCCOLLECT);
-	l->used_kb = lua_gc(l->vm.L, LUA_GCCOUNT);
 }
 
 void lane_fini(struct lane *l)
@@ -125,6 +131,9 @@ void lane_collect(struct lane *l)
 	lua_gc(l->vm.L, LUA_GCCOLLECT);
 	l->vm.collect = false;
 	l->used_kb = lua_gc(l->vm.L, LUA_GCCOUNT);
+	l->garbage_kb = garbage_kb(l->host->script);
+	if (grown_kb(l) > l->garbage_kb)
+		l->garbage_kb = grown_kb(l);
 }
 
 /* --- the end of a run --- */

@@ -109,9 +109,6 @@ int lane_try(struct lane *l, const struct source_file *f,
  * ERR_FORMAT: one does not compile. */
 int lane_compile(struct lane *l) must_check;
 
-/* Loaded: what is there now is no garbage. */
-void lane_settle(struct lane *l);
-
 /*
  * Parameters of `run` (raw array): begin it and go on until it ends (FREE, the
  * answer is packed) or waits. `params` need to live until lane_begin returns;
