@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import load  # noqa: E402
 from lib.pinfold import Pinfold  # noqa: E402
-from timeouts import Process, beside  # noqa: E402
+from timeouts import beside  # noqa: E402
 
 HIT = ["before_request", "after_request", "before_response", "connect",
        "after_response", "ws_msg"]
@@ -110,9 +110,9 @@ def run(seconds, seed, rate, most=0.0, out=print):
             rate, harmed))
         for one in loads:
             one.start()
-        calm = Process(beside, broker, seconds / 5).result(wrong)
+        calm = load.Process(beside, broker, seconds / 5).result(wrong)
         harms.start()
-        harsh = Process(beside, broker, seconds).result(wrong)
+        harsh = load.Process(beside, broker, seconds).result(wrong)
         harms.join(60)
         wrong += load.finish(loads) + judge(loads, len(harmed), out)
     ratio = load.share(harsh, 0.99) / load.share(calm, 0.99)

@@ -2,6 +2,7 @@
 """Events in flight and the book about them, for the drills of this folder."""
 
 import argparse
+import multiprocessing
 import os
 import threading
 import time
@@ -69,6 +70,28 @@ class Load(threading.Thread):
             self.wrong.append(f"answered twice or unasked: {msgid}")
             return
         self.took(*waiting.pop(msgid), error, result)
+
+
+class Process:
+    """see(broker, end, ...) in a process of its own, for some seconds: what it
+    returns is a list of seconds and one of what was wrong."""
+
+    def __init__(self, see, broker, seconds, *args):
+        context = multiprocessing.get_context("fork")
+        end = time.monotonic() + seconds
+        self._told, answer = context.Pipe(False)
+        self._process = context.Process(
+            target=lambda: answer.send(see(broker, end, *args)), daemon=True)
+        self._process.start()
+        answer.close()      # so that its death is the end of this
+
+    def result(self, wrong):
+        """Its seconds, sorted; at most 20 of its wrongs are added to `wrong`."""
+        took, found = self._told.recv()
+        self._process.kill()
+        self._process.join(30)
+        wrong += found[:20]
+        return sorted(took)
 
 
 def finish(loads):

@@ -21,7 +21,6 @@ that alone. Both as processes of their own see it: not ones that share an
 interpreter with the clients of the load.
 """
 
-import multiprocessing
 import random
 import sys
 import time
@@ -32,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from lib.pinfold import Pinfold  # noqa: E402
 from lib.rpc import RpcError  # noqa: E402
-from load import (Load, arguments, busy, code_of, count, finish,  # noqa: E402
-                  share, verdict)
+from load import (Load, Process, arguments, busy, code_of, count,  # noqa: E402
+                  finish, share, verdict)
 from sandbox.test_corpus_a import SOFT  # noqa: E402
 
 WINDOW, CONNECTIONS = 16, 3
@@ -116,27 +115,6 @@ def beside(broker, end):
         if code != "ok":
             wrong.append(f"the script beside: {code}")
     return took, wrong
-
-
-class Process:
-    """One of these in a process of its own, for some seconds."""
-
-    def __init__(self, see, broker, seconds, *args):
-        context = multiprocessing.get_context("fork")
-        end = time.monotonic() + seconds
-        self._told, answer = context.Pipe(False)
-        self._process = context.Process(
-            target=lambda: answer.send(see(broker, end, *args)), daemon=True)
-        self._process.start()
-        answer.close()      # so that its death is the end of this
-
-    def result(self, wrong):
-        """Its seconds, sorted; at most 20 of its wrongs are added to `wrong`."""
-        took, found = self._told.recv()
-        self._process.kill()
-        self._process.join(30)
-        wrong += found[:20]
-        return sorted(took)
 
 
 def judge(loads, out=print, stood_still=0):
