@@ -3,7 +3,7 @@
  * rocksdb: the engine that keeps things on disk. Start at rocks_open(); most of
  * what makes it safe is settings, and those are in rocksdb_parts.c.
  *
- * DIR/format read before anything is opened or made (format.h)
+ * DIR/format store_open() has read it before (format.h)
  * DIR/lock   locked by whoever has the store open
  * DIR/db     the database. It is created as DIR/db.new and renamed, and is
  *            otherwise never created: a database that lost its CURRENT file
@@ -241,6 +241,8 @@ static void add_format(struct engine *e)
 	struct buf b = {0};
 	int r;
 
+	if (format_check(e->dir, why) != ERR_ABSENT)
+		return;
 	snprintf(ours, sizeof(ours), "%d", STORE_FORMAT);
 	r = rocks_get(e, slice_str(ENGINE_KEY_FORMAT), false, &b);
 	if (r == ERR_ABSENT || (r == OK && slice_is(buf_slice(&b), ours)))
@@ -274,7 +276,7 @@ static int rocks_open(struct engine **out, const char *dir,
 		      const struct store_options *o, char why[STORE_WHY])
 {
 	struct engine *e = calloc(1, sizeof(*e));
-	int r = ERR_NOMEM, known;
+	int r = ERR_NOMEM;
 
 	if (!e)
 		return ERR_NOMEM;
@@ -284,16 +286,13 @@ static int rocks_open(struct engine **out, const char *dir,
 	if (!e->dir || !e->path)
 		goto out;
 	sprintf(e->path, "%s/db", dir);
-	known = r = format_check(dir, why);
-	if (r < 0 && r != ERR_ABSENT)
-		goto out;
 	if ((r = take_lock(e, why)) < 0)
 		goto out;
 	rocks_parts_make(&e->parts, o);
 	if ((r = create(e, why)) < 0)
 		goto out;
 	r = open_db(e, why);
-	if (r == OK && known == ERR_ABSENT)
+	if (r == OK)
 		add_format(e);
 out:
 	if (r < 0) {
